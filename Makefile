@@ -1,0 +1,52 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help build run test lint fuzz bench clean
+
+WASM := dist/curfew.wasm
+# Folders count too: their times change when a file goes.
+SOURCES := go.mod go.sum $(shell find main.go cookie policy filter ! -name '*_test.go' ! -path '*/testdata*')
+MODULES := $(patsubst %/go.mod,%,$(wildcard ./go.mod examples/*/go.mod bench/go.mod e2e/go.mod))
+OURS := -name .git -prune -o -name .tools -prune -o -name dist -prune -o -type f
+FUZZTIME ?= 30s
+
+help: ## Show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+build: $(WASM) ## Build dist/curfew.wasm, the filter that Envoy loads
+
+$(WASM): $(SOURCES) scripts/build-wasm scripts/toolchain scripts/wasip1.json
+	@scripts/build-wasm $@
+
+run: build ## Run Envoy, the filter and a small app on this machine
+	@scripts/run
+
+test: build ## Run all tests: Go, the built filter, real Envoys
+	@CURFEW_WASM=$(abspath $(WASM))
+	CURFEW_ENVOY=$$(scripts/toolchain envoy)
+	CURFEW_ENVOY_OLDEST=$$(scripts/toolchain envoy 1.36.4)
+	CURFEW_FAKETIME=$$(scripts/toolchain faketime)
+	CURFEW_PYTHON=$$(scripts/toolchain python)
+	export CURFEW_WASM CURFEW_ENVOY CURFEW_ENVOY_OLDEST CURFEW_FAKETIME CURFEW_PYTHON
+	go test ./...
+	(cd examples/app && go test ./...)
+	# -count=1: Go's test cache does not see a change of what Envoy loads.
+	(cd e2e && go test -count=1 ./...)
+
+lint: ## Check Go and Bash: gofmt, go vet, staticcheck, shellcheck
+	@staticcheck=$$(scripts/toolchain staticcheck)
+	shellcheck=$$(scripts/toolchain shellcheck)
+	find . $(OURS) -name '*.go' -exec gofmt -l {} + | { ! grep .; } || { echo 'gofmt -w these files' >&2; exit 1; }
+	for module in $(MODULES); do (cd "$$module" && go vet ./... && "$$staticcheck" ./...); done
+	find . $(OURS) -exec awk 'FNR == 1 && /^#!.*bash/ {print FILENAME} {nextfile}' {} + | xargs -d '\n' "$$shellcheck"
+
+fuzz: ## Run every fuzz test for FUZZTIME (default 30s) each
+	@scripts/fuzz $(FUZZTIME)
+
+bench: build ## Measure what the filter costs a request
+	@bench/run
+
+clean: ## Remove what was built (dist/); the tools (.tools/) stay
+	rm -rf dist
+.ONESHELL:
