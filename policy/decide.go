@@ -1,0 +1,255 @@
+package policy
+
+import (
+	"strings"
+
+	"github.com/curfew-proxy/curfew/cookie"
+)
+
+// Verdict is what becomes of a request.
+type Verdict uint8
+
+// Pass goes to the app. The others are answered here.
+const (
+	Pass   Verdict = iota
+	Login          // somebody must log in first
+	Refuse         // logging in would not help
+	Logout         // the session ends and the browser goes on
+)
+
+// Decision is the outcome of one request.
+type Decision struct {
+	Reason  Reason
+	Verdict Verdict
+	// Session is what the client's token said. Its strings live as long as the request callback.
+	Session cookie.Session
+	// Found says that Session is one of ours, alive or not; Live that the app shall see it.
+	Found, Live bool
+	// Seen is when the person was last active, as of this request; IdleAt and ExpiresAt are when the
+	// session ends by either timeout. Unix seconds.
+	Seen, IdleAt, ExpiresAt int64
+	// Slid says that this request moved IdleAt, TouchAt what the touch cookie shall say (0: nothing
+	// to write), Renew that the session cookie shall be written again, Drop that the client's cookies
+	// are dead and shall be deleted.
+	Slid    bool
+	TouchAt int64
+	Renew   bool
+	Drop    bool
+	// CanStart says that this is a login route, where the app may start a session.
+	CanStart bool
+}
+
+// Decide says what becomes of a request at now (Unix seconds).
+func (c *Config) Decide(r *Request, now int64) Decision {
+	path, _ := splitPath(r.Path)
+	plain := plainPath(path)
+
+	// Before rules: a preflight never carries cookies, so asking it for a session would only break
+	// the app's own CORS. It shows no data and changes nothing. (Not on a path that may be another.)
+	if plain && c.BypassPreflight && r.preflight() {
+		return Decision{Reason: Preflight}
+	}
+	if plain && path == c.Logout.Path {
+		return c.decideLogout(r, now)
+	}
+
+	rule, before := &c.strictest, 0
+	canStart := false
+	switch {
+	case !plain:
+		// It may become any path behind us, so it must satisfy what every path asks.
+	case c.canStart(r.Method, path):
+		rule, canStart = &c.open, true
+	case c.isLogin(r, path) || underPrefix(path, c.BrowserPath):
+		// The way in stays open whatever the rules say, or a redirect to it would loop.
+		rule = &c.open
+	default:
+		rule, before = c.rule(r, path)
+	}
+	if rule.Need == SessionOff {
+		return Decision{Reason: Off}
+	}
+
+	d := c.openSession(r, now)
+	d.CanStart = canStart
+	held := *rule
+	if d.Reason == OK {
+		held = c.narrow(rule, before, r, path, &d.Session)
+		c.access(&d, &held, now)
+	}
+	switch {
+	case d.Reason == OK:
+		d.Live = true
+		c.slide(&d, r, &held, now)
+	case c.ReportOnly:
+		d.Live, d.Drop = false, false
+	case held.Need == SessionOptional:
+		// The app serves strangers here; it sees one.
+	case d.Reason == Forbidden:
+		d.Verdict = Refuse
+	default:
+		d.Verdict = Login
+	}
+	return d
+}
+
+func (c *Config) canStart(method, path string) bool {
+	for _, on := range c.Login.StartOn {
+		if on.Method == method && on.Path == path {
+			return true
+		}
+	}
+	return false
+}
+
+// isLogin reports whether a request is for the login page. Its path on another host is that host's.
+func (c *Config) isLogin(r *Request, path string) bool {
+	return path == c.Login.path && (c.Login.host == "" || strings.EqualFold(r.Authority, c.Login.host))
+}
+
+// openSession finds the client's one session and whether it is alive by the config's own timeouts.
+func (c *Config) openSession(r *Request, now int64) (d Decision) {
+	jar := r.Jar
+	if len(jar.Sessions) == 0 && !jar.Hostile {
+		// A touch cookie alone is a leftover: nothing to say, something to tidy.
+		return Decision{Reason: Absent, Drop: len(jar.Touches) > 0}
+	}
+	o, ok := c.pick(jar, now)
+	if !ok {
+		return Decision{Reason: Invalid, Drop: true}
+	}
+	d = Decision{Session: o.Session, Found: true}
+	s := &d.Session
+	d.Seen = s.IssuedAt
+	touchCurrent := c.seen(jar, &d, now)
+	c.deadlines(&d, &c.open)
+	switch {
+	case c.Revoke.covers(s):
+		d.Reason = Revoked
+	case now >= d.IdleAt && d.IdleAt <= d.ExpiresAt:
+		d.Reason = IdleTimeout
+	case now >= d.ExpiresAt:
+		d.Reason = AbsoluteTimeout
+	}
+	d.Drop = d.Reason != OK
+	d.Renew = !o.Current || now-s.IssuedAt >= c.Timeouts.Rotate
+	if !touchCurrent {
+		d.TouchAt = d.Seen
+	}
+	return d
+}
+
+// pick opens every candidate and returns the one session among them. Two different ones are
+// nobody's: one of them was planted. Of one session, the newest token counts.
+func (c *Config) pick(jar *cookie.Jar, now int64) (best cookie.Opened, ok bool) {
+	if jar.Hostile {
+		return best, false
+	}
+	which, last := -1, -1
+	for i, token := range jar.Sessions {
+		o, err := c.codec.Open(token, now)
+		last = i
+		switch {
+		case err != nil:
+		case which < 0 || o.Session.ID == best.Session.ID && newer(&o.Session, &best.Session):
+			best, which = o, i
+		case o.Session.ID != best.Session.ID:
+			return cookie.Opened{}, false
+		}
+	}
+	if which >= 0 && which != last {
+		// The codec's buffer holds the last one opened.
+		best, _ = c.codec.Open(jar.Sessions[which], now)
+	}
+	return best, which >= 0
+}
+
+func newer(a, b *cookie.Session) bool {
+	return a.Revision > b.Revision || a.Revision == b.Revision && a.IssuedAt > b.IssuedAt
+}
+
+// seen moves d.Seen to the newest valid touch and reports whether nothing better need be written:
+// false only for a touch under a key that no longer signs.
+func (c *Config) seen(jar *cookie.Jar, d *Decision, now int64) (current bool) {
+	current = true
+	for _, token := range jar.Touches {
+		at, fresh, err := c.codec.OpenTouch(token, d.Session.ID, now)
+		if err == nil && at > d.Seen {
+			d.Seen, current = at, fresh
+		}
+	}
+	// Another proxy's clock may be ahead; nobody was active later than now.
+	d.Seen = min(d.Seen, now)
+	return current
+}
+
+// deadlines sets when the session ends under a rule.
+func (c *Config) deadlines(d *Decision, rule *Rule) {
+	t, s := &c.Timeouts.Limits, &d.Session
+	if s.Remember {
+		t = &c.Remember
+	}
+	d.IdleAt = d.Seen + limit(t.Idle, s.Idle, rule.Idle)
+	d.ExpiresAt = s.StartedAt + limit(t.Absolute, s.Absolute, rule.Absolute)
+}
+
+// limit: a rule replaces what the config says; what the app said for this very session it can only
+// shorten.
+func limit(config, session, rule int64) int64 {
+	switch {
+	case session == 0 && rule == 0:
+		return config
+	case session == 0:
+		return rule
+	}
+	return shorter(session, rule)
+}
+
+// access holds a live session against its rule. A session that is only too old for this path lives
+// on elsewhere, so its cookies stay.
+func (c *Config) access(d *Decision, rule *Rule, now int64) {
+	idleAt, expiresAt := d.IdleAt, d.ExpiresAt
+	c.deadlines(d, rule)
+	switch {
+	case now >= d.IdleAt && d.IdleAt <= d.ExpiresAt:
+		d.Reason = IdleTimeout
+	case now >= d.ExpiresAt:
+		d.Reason = AbsoluteTimeout
+	case rule.MaxAuthAge > 0 && now-d.Session.AuthenticatedAt >= rule.MaxAuthAge:
+		d.Reason = AuthTooOld
+	case !met(rule.Require, d.Session.Data):
+		d.Reason = Forbidden
+	}
+	if d.Reason != OK {
+		d.IdleAt, d.ExpiresAt = idleAt, expiresAt
+		d.Renew, d.TouchAt = false, 0
+	}
+}
+
+// slide notes activity. The touch time is rounded down, so that all proxies and all parallel
+// requests of one interval write the same bytes, and most requests write nothing.
+func (c *Config) slide(d *Decision, r *Request, rule *Rule, now int64) {
+	if rule.Passive || r.passive() {
+		d.Renew, d.TouchAt = false, 0
+		return
+	}
+	idle := d.IdleAt - d.Seen
+	slot := now - now%c.Timeouts.Touch
+	switch {
+	case d.Renew:
+		// A renewed session cookie says when it was issued; a touch would say no more.
+		d.Seen, d.TouchAt, d.Slid = now, 0, true
+	case slot > d.Seen:
+		d.Seen, d.TouchAt, d.Slid = slot, slot, true
+	}
+	d.IdleAt = d.Seen + idle
+}
+
+// decideLogout ends whatever session there is. Another site must not be able to do that.
+func (c *Config) decideLogout(r *Request, now int64) Decision {
+	if !contains(c.Logout.Methods, r.Method) || r.crossSite() {
+		return Decision{Reason: LogoutRefused, Verdict: Refuse}
+	}
+	d := c.openSession(r, now)
+	return Decision{Reason: LoggedOut, Verdict: Logout, Session: d.Session, Found: d.Found && d.Reason == OK, Drop: true}
+}

@@ -1,0 +1,100 @@
+package policy
+
+import (
+	"encoding/base64"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+// Header is one entry of the config's `headers`: a request header and the path of its value in the
+// session document.
+type Header struct{ Name, Path string }
+
+// Headers calls set with each configured header that has a value for this decision, and reports how
+// many that were. The common mapping, the subject alone, builds nothing.
+func (c *Config) Headers(d *Decision, now int64, set func(name, value string)) (n int) {
+	if !d.Live {
+		return 0
+	}
+	doc := ""
+	for _, h := range c.HeaderMap {
+		value := d.Session.Subject
+		if h.Path != "subject" {
+			if doc == "" {
+				doc = string(appendDocument(nil, d, now))
+			}
+			value = headerValue(gjson.Get(doc, h.Path))
+		}
+		if value != "" {
+			set(h.Name, value)
+			n++
+		}
+	}
+	return n
+}
+
+// headerValue is a result as a field value: strings bare, all else as JSON. What cannot stand in a
+// header is left out whole, for half a value is another value.
+func headerValue(v gjson.Result) string {
+	if v.Type != gjson.String {
+		if v.Type == gjson.Null {
+			return ""
+		}
+		return string(appendASCII(nil, v.Raw))
+	}
+	s := v.String()
+	for i := 0; i < len(s); i++ {
+		if s[i] < 0x20 || s[i] == 0x7f {
+			return ""
+		}
+	}
+	return s
+}
+
+// appendDocument writes the session as the app sees it.
+func appendDocument(b []byte, d *Decision, now int64) []byte {
+	s := &d.Session
+	b = gjson.AppendJSONString(append(b, `{"subject":`...), s.Subject)
+	b = gjson.AppendJSONString(append(b, `,"id":`...), base64.RawURLEncoding.EncodeToString(s.ID[:]))
+	b = appendNumber(b, `,"started_at":`, s.StartedAt)
+	b = appendNumber(b, `,"authenticated_at":`, s.AuthenticatedAt)
+	b = appendNumber(b, `,"touched_at":`, d.Seen)
+	b = appendNumber(b, `,"idle_in":`, max(d.IdleAt-now, 0))
+	b = appendNumber(b, `,"expires_in":`, max(d.ExpiresAt-now, 0))
+	b = strconv.AppendBool(append(b, `,"remember":`...), s.Remember)
+	b = strconv.AppendBool(append(b, `,"refreshed":`...), d.Slid)
+	b = gjson.AppendJSONString(append(b, `,"reason":`...), d.Reason.String())
+	b = append(b, `,"data":`...)
+	if s.Data == "" {
+		b = append(b, "{}"...)
+	}
+	return append(append(b, s.Data...), '}')
+}
+
+func appendNumber(b []byte, key string, n int64) []byte {
+	return strconv.AppendInt(append(b, key...), n, 10)
+}
+
+// appendASCII copies JSON text with every character beyond ASCII as a \u escape (RFC 8259, section
+// 7), for servers disagree on what other bytes in a header mean. In JSON those stand only in strings.
+func appendASCII(b []byte, json string) []byte {
+	for _, r := range json {
+		switch {
+		case r < utf8.RuneSelf:
+			b = append(b, byte(r))
+		case r > 0xffff:
+			r -= 0x10000
+			b = appendEscape(appendEscape(b, 0xd800+r>>10), 0xdc00+r&0x3ff)
+		default:
+			b = appendEscape(b, r)
+		}
+	}
+	return b
+}
+
+func appendEscape(b []byte, r rune) []byte {
+	const hexDigits = "0123456789abcdef"
+	return append(b, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
+}

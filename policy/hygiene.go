@@ -1,0 +1,62 @@
+package policy
+
+import (
+	"strings"
+
+	"github.com/curfew-proxy/curfew/cookie"
+)
+
+// Header names of Curfew's own.
+const (
+	// CommandHeader is what an app answers with; everything that begins so is removed from requests.
+	CommandHeader = "x-session"
+	// ReasonHeader tells an app why it sees no session. Only Curfew sets it.
+	ReasonHeader = "x-session-reason"
+	// ActivityHeader: a client's "passive" keeps a request from sliding the idle deadline.
+	ActivityHeader = "x-session-activity"
+)
+
+// Ours reports whether a request header must not come from a client: x-session and all that begins
+// so, and every mapped name; case does not count, and _ is -, as for CGI and WSGI it is.
+func (c *Config) Ours(name string) bool {
+	if hasFoldedPrefix(name, CommandHeader) {
+		return true
+	}
+	for i := range c.HeaderMap {
+		if n := c.HeaderMap[i].Name; len(n) == len(name) && hasFoldedPrefix(name, n) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasFoldedPrefix(name, prefix string) bool {
+	if len(name) < len(prefix) {
+		return false
+	}
+	for i := 0; i < len(prefix); i++ {
+		if foldByte(name[i]) != foldByte(prefix[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func foldByte(c byte) byte {
+	switch {
+	case c == '_':
+		return '-'
+	case c >= 'A' && c <= 'Z':
+		return c | 0x20
+	}
+	return c
+}
+
+func foldHeader(name string) string { return strings.ReplaceAll(name, "_", "-") }
+
+// SetsOurs reports whether a Set-Cookie value is for one of our two cookies.
+func (c *Config) SetsOurs(setCookie string) bool {
+	name, _, _ := strings.Cut(setCookie, "=")
+	name = strings.Trim(name, " \t")
+	return name == c.Cookie.Name || name == c.Cookie.Name+cookie.TouchSuffix
+}
