@@ -1,0 +1,108 @@
+//go:build tinygo
+
+package filter
+
+import (
+	"errors"
+	"os"
+	"unsafe"
+)
+
+// host makes the calls of which the SDK's own form costs too much: results that travel through
+// variables whose address is given away, headers that become a list, metrics that bring package
+// fmt. Here the results have a place for good.
+type host struct {
+	value uint64 // of a metric
+	id    uint32 // of a metric
+	data  unsafe.Pointer
+	size  uint32
+	nanos uint64
+}
+
+const (
+	mapRequestHeaders  = 0
+	mapResponseHeaders = 2
+	statusOK           = 0
+	clockRealtime      = 0
+)
+
+//go:wasmimport env proxy_get_header_map_pairs
+func proxyGetHeaderMapPairs(mapType uint32, data, size unsafe.Pointer) uint32
+
+//go:wasmimport env proxy_get_header_map_value
+func proxyGetHeaderMapValue(mapType uint32, key unsafe.Pointer, keySize uint32, data, size unsafe.Pointer) uint32
+
+//go:wasmimport env proxy_define_metric
+func proxyDefineMetric(kind uint32, name unsafe.Pointer, nameSize uint32, id unsafe.Pointer) uint32
+
+//go:wasmimport env proxy_increment_metric
+func proxyIncrementMetric(id uint32, offset int64) uint32
+
+//go:wasmimport env proxy_get_metric
+func proxyGetMetric(id uint32, value unsafe.Pointer) uint32
+
+//go:wasmimport wasi_snapshot_preview1 clock_time_get
+func clockTimeGet(clock uint32, precision uint64, nanos unsafe.Pointer) uint32
+
+//go:wasmimport wasi_snapshot_preview1 random_get
+func randomGet(buf unsafe.Pointer, size uint32) uint32
+
+func (h *host) requestHeaders() (headerList, bool) {
+	h.data, h.size = nil, 0
+	if proxyGetHeaderMapPairs(mapRequestHeaders, unsafe.Pointer(&h.data), unsafe.Pointer(&h.size)) != statusOK || h.data == nil {
+		return headerList{}, false
+	}
+	return newHeaderList(unsafe.String((*byte)(h.data), h.size))
+}
+
+func (h *host) hasResponseHeader(name string) bool {
+	return proxyGetHeaderMapValue(mapResponseHeaders, unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)),
+		unsafe.Pointer(&h.data), unsafe.Pointer(&h.size)) == statusOK
+}
+
+const (
+	metricCounter = 0
+	metricGauge   = 1
+)
+
+func (h *host) defineMetric(kind uint32, name string) (uint32, bool) {
+	status := proxyDefineMetric(kind, unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)), unsafe.Pointer(&h.id))
+	return h.id, status == statusOK
+}
+
+func (h *host) addMetric(id uint32, n int64) { proxyIncrementMetric(id, n) }
+
+func (h *host) metric(id uint32) uint64 {
+	h.value = 0
+	proxyGetMetric(id, unsafe.Pointer(&h.value))
+	return h.value
+}
+
+var errRandom = errors.New("the host gave no random bytes")
+
+// fill puts the host's clock and randomness, and the VM's environment, where nothing else is given.
+func (w *World) fill(h *host) {
+	if w.Now == nil {
+		w.Now = func() int64 {
+			clockTimeGet(clockRealtime, 1, unsafe.Pointer(&h.nanos))
+			return int64(h.nanos / 1e9)
+		}
+	}
+	if w.Random == nil {
+		w.Random = func(b []byte) error {
+			if randomGet(unsafe.Pointer(unsafe.SliceData(b)), uint32(len(b))) != statusOK {
+				return errRandom
+			}
+			return nil
+		}
+	}
+	if w.Getenv == nil {
+		w.Getenv = os.Getenv
+	}
+}
+
+// memoryPages is how much linear memory this VM has, in pages of 64 KiB.
+func memoryPages() uint64 { return uint64(wasmMemorySize(0)) }
+
+//export llvm.wasm.memory.size.i32
+func wasmMemorySize(index int32) int32

@@ -1,0 +1,105 @@
+package filter
+
+import (
+	"github.com/tetratelabs/proxy-wasm-go-sdk/proxywasm"
+	"github.com/tetratelabs/proxy-wasm-go-sdk/proxywasm/types"
+
+	"github.com/curfew-proxy/curfew/cookie"
+	"github.com/curfew-proxy/curfew/policy"
+)
+
+// World is what the filter takes from outside beside the host's proxy-wasm calls.
+type World struct {
+	Now    func() int64             // Unix seconds
+	Random func([]byte) error       // fills its argument or fails
+	Getenv func(name string) string // "" where it is not set
+}
+
+// New returns the VM context to register with proxywasm.SetVMContext. The zero World is the real
+// one: the host's clock and randomness, and the VM's environment.
+func New(w World) types.VMContext { return &vm{world: w} }
+
+type vm struct {
+	types.DefaultVMContext
+	world World
+}
+
+// NewPluginContext implements types.VMContext.
+func (v *vm) NewPluginContext(uint32) types.PluginContext {
+	p := &plugin{world: v.world}
+	p.world.fill(&p.host)
+	return p
+}
+
+// plugin is one filter config in one worker's VM.
+type plugin struct {
+	types.DefaultPluginContext
+	world  World
+	host   host
+	config *policy.Config
+	stats  stats
+	ended  recent
+
+	// One request is decided at a time, so they share what it takes.
+	request  policy.Request
+	response policy.Response
+	hostile  []string // names of request headers to remove
+	idle     []*stream
+}
+
+// OnPluginStart reads and checks the config. Anything wrong stops Envoy from starting, or from
+// taking the update.
+func (p *plugin) OnPluginStart(size int) types.OnPluginStartStatus {
+	text, err := proxywasm.GetPluginConfiguration()
+	if err != nil {
+		text = nil // no configuration at all reads as an empty one
+	}
+	config, err := policy.Parse(string(text), p.world.Getenv)
+	if err != nil {
+		proxywasm.LogCritical("curfew does not start: " + err.Error())
+		return types.OnPluginStartStatusFailed
+	}
+	p.config = config
+	p.request.Jar = config.NewJar()
+	if !p.stats.define(&p.host) || proxywasm.SetTickPeriodMilliSeconds(tickMillis) != nil {
+		proxywasm.LogCritical("curfew does not start: the host gives no metrics or no timer")
+		return types.OnPluginStartStatusFailed
+	}
+	return types.OnPluginStartStatusOK
+}
+
+// tickMillis is how often counts go to the host: a scrape is never further behind.
+const tickMillis = 1000
+
+// OnTick implements types.PluginContext.
+func (p *plugin) OnTick() { p.stats.flush(&p.host) }
+
+// NewHttpContext hands out a stream; those that are done are used again, so that a request
+// allocates none.
+func (p *plugin) NewHttpContext(uint32) types.HttpContext {
+	if n := len(p.idle); n > 0 {
+		s := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		return s
+	}
+	return &stream{plugin: p}
+}
+
+// recent remembers the sessions whose end was logged last, so that the parallel requests of one
+// page, or a replayed cookie, log one end and not a hundred.
+type recent struct {
+	ids  [64]cookie.ID
+	next int
+}
+
+// add reports whether the id was not there yet.
+func (r *recent) add(id cookie.ID) bool {
+	for i := range r.ids {
+		if r.ids[i] == id {
+			return false
+		}
+	}
+	r.ids[r.next] = id
+	r.next = (r.next + 1) % len(r.ids)
+	return true
+}
