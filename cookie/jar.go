@@ -88,7 +88,7 @@ func (j *Jar) take(pair string) bool {
 	case name == j.touch:
 		j.Touches = j.note(j.Touches, pair[eq+1:])
 	default:
-		if len(name) == len("$Version") && name[0] == '$' && strings.EqualFold(name, "$Version") {
+		if legacy(name) {
 			j.Hostile = true
 		}
 		return false
@@ -114,4 +114,18 @@ func trimFront(s string) string {
 		s = s[1:]
 	}
 	return s
+}
+
+// legacy reports whether a cookie's name is $Version, in any case.
+func legacy(name string) bool {
+	const version = "$version"
+	if len(name) != len(version) || name[0] != '$' {
+		return false
+	}
+	for i := 1; i < len(name); i++ {
+		if name[i]|0x20 != version[i] {
+			return false
+		}
+	}
+	return true
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/tidwall/gjson"
 
@@ -110,10 +111,10 @@ func (a *Answer) problem(title string, reason Reason, login string) {
 	a.Body = append(b, '}')
 }
 
-// appendURL writes a URL that we made as a JSON string. It has no byte to escape: quotes, controls
-// and backslashes are escaped in its parts or refused in the config.
+// appendURL writes a URL that we made as a JSON string. It has but quotes to escape, of login.url's
+// path: controls and backslashes are escaped in its parts or refused in the config.
 func appendURL(b []byte, url string) []byte {
-	return append(append(append(b, '"'), url...), '"')
+	return append(append(append(b, '"'), strings.ReplaceAll(url, `"`, `\"`)...), '"')
 }
 
 // Deletions are the Set-Cookie values that remove both cookies.

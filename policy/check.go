@@ -20,8 +20,8 @@ func (p *parser) check(c *Config) {
 
 func (p *parser) checkCookie(c *Config) {
 	k := &c.Cookie
-	lower := strings.ToLower(k.Name)
-	host, secure := strings.HasPrefix(lower, "__host-"), strings.HasPrefix(lower, "__secure-")
+	name := lower(k.Name)
+	host, secure := strings.HasPrefix(name, "__host-"), strings.HasPrefix(name, "__secure-")
 	prefixed := strings.HasPrefix(k.Name, "__Host-") || strings.HasPrefix(k.Name, "__Secure-")
 	fail := func(field, value, rule string) { p.fail("cookie."+field, value, rule) }
 	switch {
@@ -156,7 +156,7 @@ func (p *parser) checkReach(c *Config) {
 	}
 	root, _ := c.rule(&Request{Method: "GET"}, "/")
 	if root.Need == SessionRequired {
-		p.fail("cookie.path", c.Cookie.Path, "paths outside it require a session but never get the cookie: a loop; add a last rule for path_prefix / with session off for some hosts, or optional")
+		p.fail("cookie.path", c.Cookie.Path, "paths outside it require a session but never get the cookie: a loop; add a last rule for path_prefix / with session: optional")
 	}
 }
 

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 	"github.com/tidwall/pretty"
@@ -107,7 +108,8 @@ func (c *Config) parseStart(v gjson.Result) (s *start, fault Fault) {
 func (c *Config) startField(s *start, key string, v gjson.Result) (fault Fault) {
 	switch key {
 	case "subject":
-		if s.subject = v.String(); v.Type != gjson.String || !cookie.ValidSubject(s.subject) {
+		if s.subject = v.String(); v.Type != gjson.String || !cookie.ValidSubject(s.subject) || strings.Contains(s.subject, "\ufffd") {
+			// U+FFFD is what half a surrogate pair decodes to: two people could become one.
 			return FaultSubject
 		}
 	case "data":
@@ -143,7 +145,7 @@ func (c *Config) startTimeout(v gjson.Result) (int64, Fault) {
 // strictJSON reports whether text is valid JSON (RFC 8259), UTF-8, not too deep, and without a name
 // twice in one object: readers disagree on which of two counts.
 func strictJSON(text string) bool {
-	return strings.ToValidUTF8(text, "") == text && shallow(text) && gjson.Valid(text) && uniqueKeys(gjson.Parse(text))
+	return utf8.ValidString(text) && shallow(text) && gjson.Valid(text) && uniqueKeys(gjson.Parse(text))
 }
 
 // shallow counts brackets before anything recurses into them.

@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"strings"
-
-	"github.com/curfew-proxy/curfew/cookie"
-)
+import "github.com/curfew-proxy/curfew/cookie"
 
 // Verdict is what becomes of a request.
 type Verdict uint8
@@ -104,7 +100,7 @@ func (c *Config) canStart(method, path string) bool {
 
 // isLogin reports whether a request is for the login page. Its path on another host is that host's.
 func (c *Config) isLogin(r *Request, path string) bool {
-	return path == c.Login.path && (c.Login.host == "" || strings.EqualFold(r.Authority, c.Login.host))
+	return path == c.Login.path && (c.Login.host == "" || equalFold(r.Authority, c.Login.host))
 }
 
 // openSession finds the client's one session and whether it is alive by the config's own timeouts.
@@ -131,10 +127,13 @@ func (c *Config) openSession(r *Request, now int64) (d Decision) {
 	case now >= d.ExpiresAt:
 		d.Reason = AbsoluteTimeout
 	}
-	d.Drop = d.Reason != OK
+	if d.Drop = d.Reason != OK; d.Drop {
+		return d
+	}
 	d.Renew = !o.Current || now-s.IssuedAt >= c.Timeouts.Rotate
 	if !touchCurrent {
-		d.TouchAt = d.Seen
+		// Rounded, for a faster clock's touch was cut to now, which is no one's slot.
+		d.TouchAt = d.Seen - d.Seen%c.Timeouts.Touch
 	}
 	return d
 }
@@ -193,16 +192,13 @@ func (c *Config) deadlines(d *Decision, rule *Rule) {
 	d.ExpiresAt = s.StartedAt + limit(t.Absolute, s.Absolute, rule.Absolute)
 }
 
-// limit: a rule replaces what the config says; what the app said for this very session it can only
-// shorten.
+// limit: what the app said for this very session replaces what the config says. A rule can only
+// shorten it: openSession asks no rule, so the session would be dead before a rule's longer time.
 func limit(config, session, rule int64) int64 {
-	switch {
-	case session == 0 && rule == 0:
-		return config
-	case session == 0:
-		return rule
+	if session != 0 {
+		config = session
 	}
-	return shorter(session, rule)
+	return shorter(config, rule)
 }
 
 // access holds a live session against its rule. A session that is only too old for this path lives
@@ -245,11 +241,17 @@ func (c *Config) slide(d *Decision, r *Request, rule *Rule, now int64) {
 	d.IdleAt = d.Seen + idle
 }
 
-// decideLogout ends whatever session there is. Another site must not be able to do that.
+// decideLogout ends whatever session there is. Another site must not be able to do that, nor a browser
+// that loads ahead.
 func (c *Config) decideLogout(r *Request, now int64) Decision {
-	if !contains(c.Logout.Methods, r.Method) || r.crossSite() {
-		return Decision{Reason: LogoutRefused, Verdict: Refuse}
+	d := Decision{Reason: LogoutRefused, Verdict: Refuse}
+	if contains(c.Logout.Methods, r.Method) && !r.crossSite() && !r.prefetch() {
+		o := c.openSession(r, now)
+		d = Decision{Reason: LoggedOut, Verdict: Logout, Session: o.Session, Found: o.Found && o.Reason == OK, Drop: true}
 	}
-	d := c.openSession(r, now)
-	return Decision{Reason: LoggedOut, Verdict: Logout, Session: d.Session, Found: d.Found && d.Reason == OK, Drop: true}
+	if c.ReportOnly {
+		// The path may be a page, or a logout, of the app's own.
+		d.Verdict = Pass
+	}
+	return d
 }

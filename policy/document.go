@@ -3,7 +3,6 @@ package policy
 import (
 	"encoding/base64"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 )
@@ -77,12 +76,12 @@ func appendNumber(b []byte, key string, n int64) []byte {
 	return strconv.AppendInt(append(b, key...), n, 10)
 }
 
-// appendASCII copies JSON text with every character beyond ASCII as a \u escape (RFC 8259, section
+// appendASCII copies JSON text with DEL and every character beyond ASCII as a \u escape (RFC 8259, section
 // 7), for servers disagree on what other bytes in a header mean. In JSON those stand only in strings.
 func appendASCII(b []byte, json string) []byte {
 	for _, r := range json {
 		switch {
-		case r < utf8.RuneSelf:
+		case r < 0x7f:
 			b = append(b, byte(r))
 		case r > 0xffff:
 			r -= 0x10000

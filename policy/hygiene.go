@@ -57,6 +57,6 @@ func foldHeader(name string) string { return strings.ReplaceAll(name, "_", "-") 
 // SetsOurs reports whether a Set-Cookie value is for one of our two cookies.
 func (c *Config) SetsOurs(setCookie string) bool {
 	name, _, _ := strings.Cut(setCookie, "=")
-	name = strings.Trim(name, " \t")
+	name = trim(name)
 	return name == c.Cookie.Name || name == c.Cookie.Name+cookie.TouchSuffix
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // keys reads `keys`. env looks an environment variable up; "" is not set.
-func (p *parser) keys(root object, env func(string) string) (keys []cookie.Key) {
+func (p *parser) keys(root *object, env func(string) string) (keys []cookie.Key) {
 	root.list("keys", func(path string, v gjson.Result) {
 		o := p.object(path, v, "id", "secret_env", "secret", "sign_from", "verify_until")
 		k := cookie.Key{ID: o.text("id", ""), SignFrom: o.time("sign_from"), VerifyUntil: o.time("verify_until")}
@@ -18,7 +18,7 @@ func (p *parser) keys(root object, env func(string) string) (keys []cookie.Key) 
 			o.fail("id", "must be a string of 1 to 16 of A-Z a-z 0-9 _ -")
 		}
 		if k.VerifyUntil != 0 && k.VerifyUntil <= k.SignFrom {
-			o.fail("verify_until", "must be later than sign_from")
+			o.fail("verify_until", "must be later than sign_from; put it off, or leave it out for no end")
 		}
 		k.Secret = o.secret(env)
 		for _, other := range keys {
@@ -38,7 +38,7 @@ func (p *parser) keys(root object, env func(string) string) (keys []cookie.Key) 
 }
 
 // secret reads one of secret_env and secret. No error repeats any of it.
-func (o object) secret(env func(string) string) []byte {
+func (o *object) secret(env func(string) string) []byte {
 	if o.has("secret_env") == o.has("secret") {
 		o.p.fail(o.at("secret_env"), "", "a key needs either secret_env (the name of an environment variable) or secret")
 		return nil
@@ -69,7 +69,7 @@ func (o object) secret(env func(string) string) []byte {
 	return secret
 }
 
-func (o object) secretField() string {
+func (o *object) secretField() string {
 	if o.has("secret_env") {
 		return "secret_env"
 	}
@@ -78,7 +78,7 @@ func (o object) secretField() string {
 
 // decodeSecret takes a secret as base64, in either alphabet, or else as the bytes it is.
 func decodeSecret(text string) []byte {
-	bare := strings.TrimRight(strings.TrimSpace(text), "=")
+	bare := strings.TrimRight(trim(text), "=")
 	for _, enc := range [...]*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 		if b, err := enc.DecodeString(bare); err == nil && len(b) >= cookie.MinSecret {
 			return b
@@ -89,9 +89,9 @@ func decodeSecret(text string) []byte {
 
 // weak finds what people put in by mistake. It cannot tell a good secret from a bad one.
 func weak(text string, secret []byte) bool {
-	lower := strings.ToLower(text)
+	folded := lower(text)
 	for _, word := range [...]string{"replace-me", "replaceme", "change-me", "changeme", "sample", "example", "password"} {
-		if strings.Contains(lower, word) {
+		if strings.Contains(folded, word) {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 
@@ -30,11 +31,11 @@ func Parse(text string, env func(string) string) (*Config, error) {
 	switch {
 	case len(text) > maxConfig:
 		p.fail("config", "", "is over 1 MiB; rules with path_prefix instead of path say more in less")
-	case strings.TrimSpace(text) == "":
+	case trim(text) == "":
 		p.fail("config", "", "is empty; the least is {\"keys\": [...], \"login\": {\"url\": \"/login\"}}")
 	case !shallow(text):
 		p.fail("config", "", "nests deeper than 16 levels; no field needs more than 5")
-	case !gjson.Valid(text) || strings.ToValidUTF8(text, "") != text:
+	case !gjson.Valid(text) || !utf8.ValidString(text):
 		p.fail("config", "", "is not valid JSON (RFC 8259): look for trailing commas, comments, a byte order mark or text after the end")
 	}
 	if p.err != nil {
@@ -48,7 +49,7 @@ func Parse(text string, env func(string) string) (*Config, error) {
 		return nil, p.err
 	}
 	if err := c.compile(); err != nil {
-		return nil, &ConfigError{Field: "keys", Value: hidden, Rule: err.Error()}
+		return nil, &ConfigError{Field: "keys", Rule: "cannot be made ready"}
 	}
 	return c, nil
 }
@@ -86,7 +87,7 @@ func (p *parser) config(v gjson.Result, env func(string) string) *Config {
 	return c
 }
 
-func cookieConfig(o object) Cookie {
+func cookieConfig(o *object) Cookie {
 	return Cookie{
 		Name:   o.text("name", "__Host-session"),
 		Sealed: o.choice("mode", "signed", "sealed") == "sealed",
@@ -98,14 +99,14 @@ func cookieConfig(o object) Cookie {
 	}
 }
 
-func limits(o object, idle, absolute int64) Limits {
+func limits(o *object, idle, absolute int64) Limits {
 	return Limits{
 		Idle:     o.seconds("idle", idle, 2, cookie.MaxOverride),
 		Absolute: o.seconds("absolute", absolute, 2, cookie.MaxOverride),
 	}
 }
 
-func timeouts(o object) Timeouts {
+func timeouts(o *object) Timeouts {
 	return Timeouts{
 		Limits: limits(o, defaultIdle, defaultAbsolute),
 		Touch:  o.seconds("touch", defaultTouch, 1, cookie.MaxOverride),
@@ -114,7 +115,7 @@ func timeouts(o object) Timeouts {
 	}
 }
 
-func login(o object) LoginRoutes {
+func login(o *object) LoginRoutes {
 	l := LoginRoutes{
 		URL:         o.text("url", ""),
 		ReturnParam: o.text("return_param", "next"),
@@ -134,7 +135,7 @@ func login(o object) LoginRoutes {
 	return l
 }
 
-func logout(o object) LogoutRoute {
+func logout(o *object) LogoutRoute {
 	l := LogoutRoute{
 		Path:     o.text("path", "/logout"),
 		Redirect: o.text("redirect", "/"),
@@ -149,7 +150,7 @@ func logout(o object) LogoutRoute {
 	return l
 }
 
-func revoke(o object) Revoke {
+func revoke(o *object) Revoke {
 	r := Revoke{Before: o.time("before")}
 	subjects := o.child("subjects")
 	for _, subject := range subjects.names {
@@ -164,7 +165,7 @@ func revoke(o object) Revoke {
 	return r
 }
 
-func (p *parser) rules(root object) (rules []Rule) {
+func (p *parser) rules(root *object) (rules []Rule) {
 	root.list("rules", func(path string, v gjson.Result) {
 		o := p.object(path, v, "path", "path_prefix", "hosts", "methods", "session", "activity", "idle", "absolute",
 			"max_auth_age", "when", "require")
@@ -207,7 +208,7 @@ func need(s string) Need {
 }
 
 // conditions reads `when` and `require`: a path below data, and the scalars it may be.
-func conditions(o object) (out []Condition) {
+func conditions(o *object) (out []Condition) {
 	if o.p.err == nil && o.there && len(o.names) == 0 {
 		o.fail("", "asks for nothing; name a path such as data.role, or leave it out")
 	}
@@ -231,7 +232,7 @@ func conditions(o object) (out []Condition) {
 	return out
 }
 
-func headerMap(root object) []Header {
+func headerMap(root *object) []Header {
 	if !root.has("headers") {
 		return []Header{{Name: "x-session-subject", Path: "subject"}}
 	}

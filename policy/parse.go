@@ -3,7 +3,6 @@ package policy
 import (
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/tidwall/gjson"
 )
@@ -30,11 +29,21 @@ func (p *parser) fail(field, value, rule string) {
 	if p.err != nil {
 		return
 	}
-	const most = 80
-	if len(value) > most {
-		value = strings.ToValidUTF8(value[:most], "") + "..."
+	p.err = &ConfigError{Field: oneLine(field, 400), Value: oneLine(value, 80), Rule: rule}
+}
+
+// oneLine shortens s to most bytes and shows control characters as question marks: errors go to logs
+// and terminals.
+func oneLine(s string, most int) string {
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "..."
 	}
-	p.err = &ConfigError{Field: field, Value: value, Rule: rule}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // shown is a value as errors show it. What stands at `keys` may be a secret in the wrong place, and
@@ -64,8 +73,8 @@ type object struct {
 }
 
 // object reads v as an object. Of known names, others are refused; with none known, any is taken.
-func (p *parser) object(path string, v gjson.Result, known ...string) object {
-	o := object{p: p, path: path, there: v.Exists(), fields: map[string]gjson.Result{}}
+func (p *parser) object(path string, v gjson.Result, known ...string) *object {
+	o := &object{p: p, path: path, there: v.Exists(), fields: map[string]gjson.Result{}}
 	if v.Exists() && !v.IsObject() {
 		p.fail(o.at(""), shown(o.at(""), v), "must be a JSON object")
 		return o
@@ -86,7 +95,7 @@ func (p *parser) object(path string, v gjson.Result, known ...string) object {
 }
 
 // at is the path of a field, as errors name it.
-func (o object) at(name string) string {
+func (o *object) at(name string) string {
 	switch {
 	case o.path == "" && name == "":
 		return "config"
@@ -98,17 +107,17 @@ func (o object) at(name string) string {
 	return o.path + "." + name
 }
 
-func (o object) fail(name, rule string) {
+func (o *object) fail(name, rule string) {
 	o.p.fail(o.at(name), shown(o.at(name), o.fields[name]), rule)
 }
 
-func (o object) has(name string) bool { return o.fields[name].Exists() }
+func (o *object) has(name string) bool { return o.fields[name].Exists() }
 
-func (o object) child(name string, known ...string) object {
+func (o *object) child(name string, known ...string) *object {
 	return o.p.object(o.at(name), o.fields[name], known...)
 }
 
-func (o object) text(name, otherwise string) string {
+func (o *object) text(name, otherwise string) string {
 	v := o.fields[name]
 	if !v.Exists() {
 		return otherwise
@@ -119,7 +128,7 @@ func (o object) text(name, otherwise string) string {
 	return v.String()
 }
 
-func (o object) flag(name string, otherwise bool) bool {
+func (o *object) flag(name string, otherwise bool) bool {
 	v := o.fields[name]
 	if !v.Exists() {
 		return otherwise
@@ -130,7 +139,7 @@ func (o object) flag(name string, otherwise bool) bool {
 	return v.Bool()
 }
 
-func (o object) choice(name string, options ...string) string {
+func (o *object) choice(name string, options ...string) string {
 	s := o.text(name, options[0])
 	if !contains(options, s) {
 		o.fail(name, "must be one of "+join(options))
@@ -139,7 +148,7 @@ func (o object) choice(name string, options ...string) string {
 }
 
 // seconds reads a duration between least and most.
-func (o object) seconds(name string, otherwise, least, most int64) int64 {
+func (o *object) seconds(name string, otherwise, least, most int64) int64 {
 	if !o.has(name) {
 		return otherwise
 	}
@@ -154,20 +163,20 @@ func (o object) seconds(name string, otherwise, least, most int64) int64 {
 }
 
 // time reads an RFC 3339 time as Unix seconds; absent is 0.
-func (o object) time(name string) int64 {
+func (o *object) time(name string) int64 {
 	if !o.has(name) {
 		return 0
 	}
-	// Not time.Parse: it takes a comma and hours of one digit, which RFC 3339 does not.
-	var t time.Time
-	if err := t.UnmarshalText([]byte(o.text(name, ""))); err != nil || t.Year() <= 1970 {
+	text := o.text(name, "")
+	unix, ok := parseTime(text)
+	if !ok || text[:4] <= "1970" {
 		o.fail(name, "must be a time after 1970 such as 2026-11-20T08:00:00Z (RFC 3339)")
 	}
-	return t.Unix()
+	return unix
 }
 
 // list reads an array and calls each with every item and its path.
-func (o object) list(name string, each func(path string, v gjson.Result)) {
+func (o *object) list(name string, each func(path string, v gjson.Result)) {
 	v := o.fields[name]
 	if !v.Exists() {
 		return
@@ -186,7 +195,7 @@ func (o object) list(name string, each func(path string, v gjson.Result)) {
 
 // texts reads a list of strings of which each must be valid, and none may be missing where the
 // list is there.
-func (o object) texts(name string, valid func(string) bool, rule string) (out []string) {
+func (o *object) texts(name string, valid func(string) bool, rule string) (out []string) {
 	o.list(name, func(path string, v gjson.Result) {
 		if v.Type != gjson.String || !valid(v.String()) {
 			o.p.fail(path, shown(path, v), rule)

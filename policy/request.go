@@ -41,7 +41,7 @@ func (r *Request) asker() Asker {
 	switch {
 	case hasToken(r.ContentType, "application/grpc") || strings.HasPrefix(r.ContentType, "application/grpc+"):
 		return GRPC
-	case strings.EqualFold(r.Upgrade, "websocket"):
+	case equalFold(r.Upgrade, "websocket"):
 		return WebSocket
 	case r.prefetch():
 		return Prefetch
@@ -93,7 +93,7 @@ func (r *Request) crossSite() bool {
 	case "same-origin", "none":
 		return false
 	case "":
-		return r.Origin != "" && !strings.EqualFold(originHost(r.Origin), r.Authority)
+		return r.Origin != "" && !equalFold(originHost(r.Origin), r.Authority)
 	}
 	return true
 }

@@ -37,14 +37,21 @@ func (c *Config) Origin(r *Request, d *Decision, now int64, random func([]byte) 
 		HadTouch: len(r.Jar.Touches) > 0, Drop: d.Drop, TouchAt: d.TouchAt, Remember: d.Session.Remember,
 	}
 	if d.Found {
-		o.ExpiresAt = d.ExpiresAt
+		// A cookie lives as long as its session does anywhere, not only under this request's rule.
+		whole := Decision{Session: d.Session}
+		c.deadlines(&whole, &c.open)
+		o.ExpiresAt = whole.ExpiresAt
 	}
 	if d.Live && d.Renew {
 		s := d.Session
 		s.IssuedAt = max(now, s.IssuedAt)
-		if token, err := c.codec.Seal(&s, now, random); err == nil {
-			o.Renewed = token
+		token, err := c.codec.Seal(&s, now, random)
+		if err != nil {
+			// No randomness, or it no longer fits under a longer key id. A touch needs neither, and
+			// whoever is active must not go idle over it.
+			o.TouchAt = now - now%c.Timeouts.Touch
 		}
+		o.Renewed = token
 	}
 	return o
 }
@@ -76,7 +83,7 @@ func (c *Config) Respond(o *Origin, r *Response, now int64, random func([]byte) 
 		}
 	}
 	// A cookie on a response that a cache may keep would be served to others. It waits for the next.
-	if o.Idle() || r.cacheable() {
+	if o.Idle() || r.cacheable(now) {
 		return Reply{}
 	}
 	switch {

@@ -36,13 +36,18 @@ func (c *Config) returnTo(r *Request, asker Asker) string {
 
 // loops reports whether going back there after a login would undo it or ask for it again.
 func (c *Config) loops(path string) bool {
+	for _, on := range c.Login.StartOn {
+		if path == on.Path {
+			return true
+		}
+	}
 	return path == c.Login.path || path == c.Logout.Path || underPrefix(path, c.BrowserPath)
 }
 
 // refererPath is the Referer's path and query if it is of the same host, else "".
 func (r *Request) refererPath() string {
 	h := originHost(r.Referer)
-	if h == "" || !strings.EqualFold(h, r.Authority) {
+	if h == "" || !equalFold(h, r.Authority) {
 		return ""
 	}
 	_, rest, _ := strings.Cut(r.Referer, "://")

@@ -53,7 +53,7 @@ func host(authority string) string {
 	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') {
 		authority = authority[:i]
 	}
-	return strings.ToLower(strings.TrimSuffix(authority, "."))
+	return lower(strings.TrimSuffix(authority, "."))
 }
 
 // rule returns the first rule that matches without asking the session, and how many stand before
@@ -67,16 +67,18 @@ func (c *Config) rule(r *Request, path string) (base *Rule, before int) {
 	return &c.fallback, len(c.Rules)
 }
 
-// narrow applies the first rule with a `when` that the session meets. Data is what an app once
-// wrote, so such a rule may only take away: the stricter of the two holds in every respect.
+// narrow applies every rule with a `when` that the session meets. Data is what an app once wrote, so
+// such a rule may only take away: the strictest of all holds in every respect. Were it the first alone,
+// a mild one put before a strict one would switch that off.
 func (c *Config) narrow(base *Rule, before int, r *Request, path string, s *cookie.Session) Rule {
+	held := *base
 	for i := range c.Rules[:before] {
 		u := &c.Rules[i]
 		if len(u.When) > 0 && u.matches(r, path) && met(u.When, s.Data) {
-			return stricter(base, u)
+			held = stricter(&held, u)
 		}
 	}
-	return *base
+	return held
 }
 
 // stricter combines two rules into one that allows what both allow.

@@ -63,7 +63,16 @@ func validToken(s string) bool {
 	return s != ""
 }
 
-func validMethod(s string) bool { return validToken(s) && strings.ToUpper(s) == s && len(s) <= 32 }
+func hasLower(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 'a' && s[i] <= 'z' {
+			return true
+		}
+	}
+	return false
+}
+
+func validMethod(s string) bool { return validToken(s) && !hasLower(s) && len(s) <= 32 }
 
 func validParam(s string) bool { return validPath(s) && len(s) <= 64 }
 
@@ -113,7 +122,7 @@ func validCookiePath(s string) bool {
 
 // validHeaderName: a token in lower case that neither HTTP nor Envoy nor Curfew gives a meaning.
 func validHeaderName(s string) bool {
-	if !validToken(s) || strings.ToLower(s) != s || len(s) > 64 || hasFoldedPrefix(s, "x-envoy-") {
+	if !validToken(s) || lower(s) != s || len(s) > 64 || hasFoldedPrefix(s, "x-envoy-") {
 		return false
 	}
 	switch foldHeader(s) {
