@@ -18,7 +18,7 @@ func refusals(t *testing.T) (*Config, []refusal) {
 	same := func(*cookie.Session) {}
 	return c, []refusal{
 		{"absent", "/page", "", Absent, false},
-		{"leftover", "/page", touchLine(t, c, cookie.ID{1}, epoch), Absent, true},
+		{"leftover", "/page", touchLine(t, c, cookie.ID{1}, epoch), Absent, false},
 		{"invalid", "/page", c.Cookie.Name + "=1s.a.AAAA", Invalid, true},
 		{"idle_timeout", "/page", line(epoch-15*minute, same), IdleTimeout, true},
 		{"absolute_timeout", "/page", line(epoch-12*hour, func(s *cookie.Session) { s.IssuedAt = epoch - 1 }), AbsoluteTimeout, true},

@@ -35,7 +35,7 @@ const (
 	FaultRoute      Fault = "start is allowed only on a route of login.start_on"
 	FaultStatus     Fault = "start is allowed only with a status below 400"
 	FaultInsecure   Fault = "start over plain http needs allow_insecure"
-	FaultStored     Fault = "start on a response that a cache served"
+	FaultStored     Fault = "start and end are not allowed on a response that a cache served"
 	FaultTooLarge   Fault = "the session does not fit into a cookie of 4096 bytes"
 	FaultNoKey      Fault = "no key signs yet: the first sign_from is in the future"
 	FaultRandomness Fault = "the source of randomness failed"

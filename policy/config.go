@@ -31,6 +31,7 @@ type Config struct {
 
 	codec      *cookie.Codec
 	attributes cookie.Attributes
+	byHost     bool // some rule names hosts
 	fallback   Rule // where no rule matches: required, active
 	strictest  Rule // for paths that may become others: all that any rule asks
 	open       Rule // for the login routes: optional
@@ -76,16 +77,17 @@ type Revoke struct {
 	Subjects map[string]int64
 }
 
-// covers reports whether a session began before a time that revokes it.
-func (v *Revoke) covers(s *cookie.Session) bool {
-	if s.StartedAt < v.Before {
+// covers reports whether a session began before a time that revokes it. A time that is still to come
+// revokes nothing yet, or no login would last until then.
+func (v *Revoke) covers(s *cookie.Session, now int64) bool {
+	if v.Before <= now && s.StartedAt < v.Before {
 		return true
 	}
 	if len(v.Subjects) == 0 {
 		return false
 	}
 	before, ok := v.Subjects[s.Subject]
-	return ok && s.StartedAt < before
+	return ok && before <= now && s.StartedAt < before
 }
 
 // NewJar returns an empty jar for this config's cookies.
@@ -103,6 +105,7 @@ func (c *Config) compile() error {
 	c.open = Rule{Need: SessionOptional}
 	for i := range c.Rules {
 		c.strictest = stricter(&c.strictest, &c.Rules[i])
+		c.byHost = c.byHost || len(c.Rules[i].Hosts) > 0
 	}
 	c.strictest.Passive = false
 	return nil

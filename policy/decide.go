@@ -38,7 +38,7 @@ type Decision struct {
 // Decide says what becomes of a request at now (Unix seconds).
 func (c *Config) Decide(r *Request, now int64) Decision {
 	path, _ := splitPath(r.Path)
-	plain := plainPath(path)
+	plain := plainPath(path) && (!c.byHost || plainHost(r.Authority))
 
 	// Before rules: a preflight never carries cookies, so asking it for a session would only break
 	// the app's own CORS. It shows no data and changes nothing. (Not on a path that may be another.)
@@ -69,7 +69,8 @@ func (c *Config) Decide(r *Request, now int64) Decision {
 	d := c.openSession(r, now)
 	d.CanStart = canStart
 	held := *rule
-	if d.Reason == OK {
+	alive := d.Reason == OK
+	if alive {
 		held = c.narrow(rule, before, r, path, &d.Session)
 		c.access(&d, &held, now)
 	}
@@ -78,7 +79,7 @@ func (c *Config) Decide(r *Request, now int64) Decision {
 		d.Live = true
 		c.slide(&d, r, &held, now)
 	case c.ReportOnly:
-		d.Live, d.Drop = false, false
+		d.Live, d.Drop = alive, false
 	case held.Need == SessionOptional:
 		// The app serves strangers here; it sees one.
 	case d.Reason == Forbidden:
@@ -100,15 +101,15 @@ func (c *Config) canStart(method, path string) bool {
 
 // isLogin reports whether a request is for the login page. Its path on another host is that host's.
 func (c *Config) isLogin(r *Request, path string) bool {
-	return path == c.Login.path && (c.Login.host == "" || equalFold(r.Authority, c.Login.host))
+	return path == c.Login.path && (c.Login.host == "" || host(r.Authority) == host(c.Login.host))
 }
 
 // openSession finds the client's one session and whether it is alive by the config's own timeouts.
 func (c *Config) openSession(r *Request, now int64) (d Decision) {
 	jar := r.Jar
 	if len(jar.Sessions) == 0 && !jar.Hostile {
-		// A touch cookie alone is a leftover: nothing to say, something to tidy.
-		return Decision{Reason: Absent, Drop: len(jar.Touches) > 0}
+		// A touch cookie alone is a leftover. It stays: a slow deletion could meet the next login.
+		return Decision{Reason: Absent}
 	}
 	o, ok := c.pick(jar, now)
 	if !ok {
@@ -120,7 +121,7 @@ func (c *Config) openSession(r *Request, now int64) (d Decision) {
 	touchCurrent := c.seen(jar, &d, now)
 	c.deadlines(&d, &c.open)
 	switch {
-	case c.Revoke.covers(s):
+	case c.Revoke.covers(s, now):
 		d.Reason = Revoked
 	case now >= d.IdleAt && d.IdleAt <= d.ExpiresAt:
 		d.Reason = IdleTimeout

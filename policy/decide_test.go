@@ -544,7 +544,7 @@ func TestReportOnly(t *testing.T) {
 		{"leftover", "/", touchLine(t, c, cookie.ID{1}, epoch), outcome{Absent, Pass, false, false}},
 		{"invalid", "/", c.Cookie.Name + "=x", outcome{Invalid, Pass, false, false}},
 		{"idle", "/", sessionLine(t, c, someone(epoch-hour)), outcome{IdleTimeout, Pass, false, false}},
-		{"forbidden", "/admin", sessionLine(t, c, someone(epoch)), outcome{Forbidden, Pass, false, false}},
+		{"forbidden", "/admin", sessionLine(t, c, someone(epoch)), outcome{Forbidden, Pass, true, false}},
 		{"unsafe path", "/a/..;/b", "", outcome{Absent, Pass, false, false}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -807,4 +807,57 @@ func FuzzDecide(f *testing.F) {
 		o := c.Origin(r, &d, now, counting())
 		c.Respond(&o, &Response{Status: 200}, now, counting())
 	})
+}
+
+// A revocation that is still to come ends nothing yet: else no login would last until then.
+func TestRevocationToCome(t *testing.T) {
+	c := policyOf(t, `"revoke":{"before":"2100-01-01T00:00:00Z","subjects":{"user-42":"2100-01-01T00:00:00Z"}}`)
+	if d := c.Decide(ask(c, Request{}, sessionLine(t, c, someone(epoch))), epoch+1); d.Reason != OK {
+		t.Errorf("got %v", d.Reason)
+	}
+}
+
+// Where rules name hosts, an authority that is no plain host is held to all of them.
+func TestOddHostIsHeldToEveryRule(t *testing.T) {
+	c := policyOf(t, `"rules":[
+		{"path_prefix":"/","hosts":["bank.example"],"require":{"data.role":["admin"]}},
+		{"path_prefix":"/","session":"optional"}]`)
+	line := sessionLine(t, c, someone(epoch))
+	for _, tt := range []struct {
+		authority string
+		want      Reason
+	}{
+		{"bank.example", Forbidden},
+		{"BANK.example:443", Forbidden},
+		{"bank.example.", Forbidden},
+		{"bank.example..", Forbidden},
+		{"x@bank.example", Forbidden},
+		{"bank.example:443:1", Forbidden},
+		{"bank.example ", Forbidden},
+		{"shop.example", OK},
+		{"shop.example:8443", OK},
+	} {
+		if d := c.Decide(ask(c, Request{Authority: tt.authority, Path: "/x"}, line), epoch+1); d.Reason != tt.want {
+			t.Errorf("%q: got %v, want %v", tt.authority, d.Reason, tt.want)
+		}
+	}
+}
+
+// The login page of another host is open there, whatever port is written.
+func TestLoginHost(t *testing.T) {
+	c := policyOf(t, `"login":{"url":"https://sso.example/login","start_on":[{"path":"/in"}]}`)
+	for authority, want := range map[string]Verdict{"sso.example": Pass, "sso.example:443": Pass, "shop.example": Login} {
+		if d := c.Decide(ask(c, Request{Authority: authority, Path: "/login"}), epoch); d.Verdict != want {
+			t.Errorf("%s: got %v", authority, d.Verdict)
+		}
+	}
+}
+
+// A deletion that a cache served would log out whoever meets it.
+func TestEndFromACache(t *testing.T) {
+	c := policyOf(t)
+	reply := c.Respond(&Origin{Found: true}, &Response{Status: 200, Age: "10", Commands: []string{`{"end":true}`}}, epoch, counting())
+	if reply.Reason != BadCommand || reply.Fault != FaultStored || reply.Cookies != nil {
+		t.Errorf("got %+v", reply)
+	}
 }

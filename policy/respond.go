@@ -79,7 +79,7 @@ func (c *Config) Respond(o *Origin, r *Response, now int64, random func([]byte) 
 		case cmd.start != nil:
 			return c.start(o, r, cmd.start, now, random)
 		default:
-			return c.end(o)
+			return c.end(o, r)
 		}
 	}
 	// A cookie on a response that a cache may keep would be served to others. It waits for the next.
@@ -156,7 +156,10 @@ func sealFault(err error) Fault {
 	return FaultRandomness
 }
 
-func (c *Config) end(o *Origin) Reply {
+func (c *Config) end(o *Origin, r *Response) Reply {
+	if r.Age != "" {
+		return Reply{Reason: BadCommand, Fault: FaultStored}
+	}
 	reply := Reply{Reason: Ended, Cookies: c.Deletions()}
 	if o.Found {
 		reply.Ended = Ended

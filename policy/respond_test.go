@@ -122,7 +122,7 @@ func TestRespond(t *testing.T) {
 		{"renewal", Request{}, []string{due, touched}, nil, Renewed, OK, []string{session}, nil},
 		{"renewal, passive", Request{Activity: "passive"}, []string{due, touched}, nil, OK, OK, nil, nil},
 		{"dead session", Request{Path: "/open"}, []string{deadOne}, nil, OK, OK, []string{noSession, noSeen}, nil},
-		{"leftover touch", Request{Path: "/open"}, []string{touched}, nil, OK, OK, []string{noSession, noSeen}, nil},
+		{"leftover touch", Request{Path: "/open"}, []string{touched}, nil, OK, OK, nil, nil},
 		{"start", login, nil, start, Started, OK, []string{session}, []string{session}},
 		{"start over a session", login, []string{fresh}, start, Started, Replaced, []string{session}, []string{session}},
 		{"start over a touched session", login, []string{fresh, touched}, start, Started, Replaced, []string{session, noSeen}, []string{session, noSeen}},

@@ -56,6 +56,10 @@ func host(authority string) string {
 	return lower(strings.TrimSuffix(authority, "."))
 }
 
+// plainHost reports whether an authority names its host as a rule would, but for case, port and root
+// dot. Where hosts decide, an odd one must not slip past the rule for the host it may become.
+func plainHost(authority string) bool { return validHost(host(authority)) }
+
 // rule returns the first rule that matches without asking the session, and how many stand before
 // it: those of them with a `when` can still narrow it.
 func (c *Config) rule(r *Request, path string) (base *Rule, before int) {

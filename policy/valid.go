@@ -35,8 +35,9 @@ func validAuthority(s string) bool {
 
 // validHost: labels of letters, digits and inner hyphens, in lower case, joined by dots (RFC 1123).
 func validHost(s string) bool {
-	for _, label := range strings.Split(s, ".") {
-		if !validLabel(label) {
+	for rest, more := s, true; more; {
+		var label string
+		if label, rest, more = strings.Cut(rest, "."); !validLabel(label) {
 			return false
 		}
 	}
