@@ -16,7 +16,7 @@ help: ## Show this list
 
 build: $(WASM) ## Build dist/curfew.wasm, the filter that Envoy loads
 
-$(WASM): $(SOURCES) scripts/build-wasm scripts/toolchain scripts/wasip1.json
+$(WASM): $(SOURCES) scripts/build-wasm scripts/snip scripts/toolchain scripts/wasip1.json
 	@scripts/build-wasm $@
 
 run: build ## Run Envoy, the filter and a small app on this machine
@@ -26,9 +26,9 @@ test: build ## Run all tests: Go, the built filter, real Envoys
 	@CURFEW_WASM=$(abspath $(WASM))
 	CURFEW_ENVOY=$$(scripts/toolchain envoy)
 	CURFEW_ENVOY_OLDEST=$$(scripts/toolchain envoy 1.36.4)
-	CURFEW_FAKETIME=$$(scripts/toolchain faketime)
+	CURFEW_CLOCK=$$(scripts/toolchain clock)
 	CURFEW_PYTHON=$$(scripts/toolchain python)
-	export CURFEW_WASM CURFEW_ENVOY CURFEW_ENVOY_OLDEST CURFEW_FAKETIME CURFEW_PYTHON
+	export CURFEW_WASM CURFEW_ENVOY CURFEW_ENVOY_OLDEST CURFEW_CLOCK CURFEW_PYTHON
 	go test ./...
 	(cd examples/app && go test ./...)
 	# -count=1: Go's test cache does not see a change of what Envoy loads.

@@ -19,19 +19,27 @@ func (c *Config) Headers(d *Decision, now int64, set func(name, value string)) (
 	}
 	doc := ""
 	for _, h := range c.HeaderMap {
-		value := d.Session.Subject
-		if h.Path != "subject" {
-			if doc == "" {
-				doc = string(appendDocument(nil, d, now))
-			}
-			value = headerValue(gjson.Get(doc, h.Path))
+		if h.Path != "subject" && doc == "" {
+			doc = string(appendDocument(nil, d, now))
 		}
-		if value != "" {
+		if value := h.value(d, doc); value != "" {
 			set(h.Name, value)
 			n++
 		}
 	}
 	return n
+}
+
+// value is what a header carries. The whole document is no query: gjson's modifiers, of which @this
+// is one, are not in the module.
+func (h *Header) value(d *Decision, doc string) string {
+	switch h.Path {
+	case "subject":
+		return d.Session.Subject
+	case "@this":
+		return string(appendASCII(nil, doc))
+	}
+	return headerValue(gjson.Get(doc, h.Path))
 }
 
 // headerValue is a result as a field value: strings bare, all else as JSON. What cannot stand in a
