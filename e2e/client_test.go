@@ -105,13 +105,24 @@ func (c *client) do(method, path, body string, headers ...string) reply {
 		req.Header[http.CanonicalHeaderKey(name)] = append(req.Header[http.CanonicalHeaderKey(name)], value)
 	}
 	res, err := c.http.Do(req)
+	return c.read(res, err)
+}
+
+// read reads a response to its end.
+func (c *client) read(res *http.Response, err error) reply {
+	c.t.Helper()
 	if err != nil {
-		c.t.Fatalf("%s %s: %v", method, path, err)
+		c.t.Fatal(err)
 	}
+	return readReply(c.t, res)
+}
+
+func readReply(t testing.TB, res *http.Response) reply {
+	t.Helper()
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
 	r := reply{Response: res, body: string(b)}
 	var s seen

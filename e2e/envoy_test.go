@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -57,15 +58,17 @@ func newKey() string {
 
 // setup says what Envoy to start.
 type setup struct {
-	binary  string            // default: CURFEW_ENVOY
-	config  string            // the filter JSON
-	env     map[string]string // what Envoy's environment holds and host_env_keys names
-	app     string            // address of the app
-	workers int               // default: 2
-	guard   bool              // with rbac behind, as envoy.yaml ships it
-	clock   *clock            // default: the real one
-	filters []any             // further HTTP filters before the router
-	reuse   bool              // several VMs configs may share the vm_id
+	binary     string            // default: CURFEW_ENVOY
+	config     string            // the filter JSON
+	env        map[string]string // what Envoy's environment holds and host_env_keys names
+	app        string            // address of the app
+	workers    int               // default: 2
+	guard      bool              // with rbac behind, as envoy.yaml ships it
+	clock      *clock            // default: the real one
+	filters    []any             // further HTTP filters before the router
+	reuse      bool              // several VMs configs may share the vm_id
+	maxHeaders int               // request headers that Envoy takes; default: its own 100
+	trailers   bool              // request trailers pass over http/1.1, too
 }
 
 // envoy is a running one.
@@ -79,36 +82,35 @@ type envoy struct {
 
 // clock is what an Envoy takes for the time of day: it stands still until a test moves it.
 type clock struct {
-	file string
+	file *os.File
 	now  time.Time
 }
 
 func newClock(t testing.TB) *clock {
-	c := &clock{file: filepath.Join(t.TempDir(), "now")}
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "clock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	c := &clock{file: f}
 	c.set(t, time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
 	return c
 }
 
+// set moves the clock; the very next request sees it.
 func (c *clock) set(t testing.TB, now time.Time) {
 	t.Helper()
 	c.now = now
-	next := c.file + ".next"
-	if err := os.WriteFile(next, []byte(now.UTC().Format("2006-01-02 15:04:05")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(next, c.file); err != nil {
+	if _, err := c.file.WriteAt(binary.LittleEndian.AppendUint64(nil, uint64(now.Unix())), 0); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (c *clock) advance(t testing.TB, d time.Duration) { t.Helper(); c.set(t, c.now.Add(d)) }
 
-// env makes libfaketime serve the file's time, and leaves the monotonic clock alone.
 func (c *clock) env(t testing.TB) []string {
-	return []string{
-		"LD_PRELOAD=" + tool(t, "CURFEW_FAKETIME"), "TZ=UTC", "FAKETIME_TIMESTAMP_FILE=" + c.file,
-		"FAKETIME_NO_CACHE=1", "DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1",
-	}
+	return []string{"LD_PRELOAD=" + tool(t, "CURFEW_CLOCK"), "CURFEW_CLOCK_FILE=" + c.file.Name()}
 }
 
 // logFile keeps what Envoy prints.
@@ -160,7 +162,7 @@ func launch(t testing.TB, s setup) *envoy {
 	path := filepath.Join(dir, "envoy.json")
 	writeJSON(t, path, bootstrap(t, s, dir))
 	e := &envoy{t: t, log: &logFile{}, done: make(chan struct{})}
-	e.cmd = exec.Command(s.binary, "-c", path, "--concurrency", fmt.Sprint(s.workers), "--use-dynamic-base-id",
+	e.cmd = exec.Command(s.binary, "-c", path, "--concurrency", fmt.Sprint(s.workers), "--use-dynamic-base-id", "--file-flush-interval-msec", "50",
 		"--log-level", "warning", "--component-log-level", "wasm:info", "--admin-address-path", filepath.Join(dir, "admin"))
 	e.cmd.Stdout, e.cmd.Stderr = e.log, e.log
 	e.cmd.Env = os.Environ()
@@ -266,13 +268,24 @@ func bootstrap(t testing.TB, s setup, dir string) object {
 		"admin": object{"address": address("127.0.0.1", 0)},
 		"static_resources": object{
 			"listeners": []any{listener(t, "http", s, nil), listener(t, "https", s, tls)},
-			"clusters":  []any{cluster("app", s.app)},
+			"clusters":  []any{appCluster(s)},
 		},
 	}
 }
 
 func address(host string, port int) object {
 	return object{"socket_address": object{"address": host, "port_value": port}}
+}
+
+func appCluster(s setup) object {
+	c := cluster("app", s.app)
+	if s.trailers {
+		c["typed_extension_protocol_options"] = object{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
+			"@type":                "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+			"explicit_http_config": object{"http_protocol_options": object{"enable_trailers": true}},
+		}}
+	}
+	return c
 }
 
 func cluster(name, addr string) object {
@@ -296,6 +309,13 @@ func listener(t testing.TB, name string, s setup, transport any) object {
 			"@type":      "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
 			"log_format": object{"text_format_source": object{"inline_string": "ACCESS %REQ(:METHOD)% %RESPONSE_CODE% reason=%FILTER_STATE(wasm.curfew_reason:PLAIN)%\n"}},
 		}}},
+	}
+	if s.maxHeaders > 0 {
+		manager["common_http_protocol_options"] = object{"max_headers_count": s.maxHeaders}
+		manager["max_request_headers_kb"] = 8192
+	}
+	if s.trailers {
+		manager["http_protocol_options"] = object{"enable_trailers": true}
 	}
 	chain := object{"filters": []any{object{"name": "hcm", "typed_config": manager}}}
 	if transport != nil {
