@@ -29,6 +29,6 @@ var reasonProperty = []string{"curfew_reason"}
 
 // tell gives the reason to the access log. A live session costs no call.
 func (p *plugin) tell(r policy.Reason) {
-	// The host may keep only the first; then that is the one in the log.
+	// The last one counts: what a response did says more than what its request met.
 	_ = proxywasm.SetProperty(reasonProperty, []byte(r.String()))
 }

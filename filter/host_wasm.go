@@ -80,6 +80,15 @@ func (h *host) metric(id uint32) uint64 {
 
 var errRandom = errors.New("the host gave no random bytes")
 
+// arc4random seeds the runtime's maps. libc's own would bring a stream cipher and printf along, some
+// 20 KB; the host has better randomness.
+//
+//export arc4random
+func arc4random() (n uint32) {
+	randomGet(unsafe.Pointer(&n), 4)
+	return n
+}
+
 // fill puts the host's clock and randomness, and the VM's environment, where nothing else is given.
 func (w *World) fill(h *host) {
 	if w.Now == nil {

@@ -42,6 +42,19 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	return types.ActionContinue
 }
 
+// OnHttpRequestTrailers implements types.HttpContext. Some servers hand trailers to an app as if they
+// were headers.
+func (s *stream) OnHttpRequestTrailers(int) types.Action {
+	trailers, err := proxywasm.GetHttpRequestTrailers()
+	check(err)
+	for _, h := range trailers {
+		if s.plugin.config.Ours(h[0]) {
+			check(proxywasm.RemoveHttpRequestTrailer(h[0]))
+		}
+	}
+	return types.ActionContinue
+}
+
 // forward makes the request what the app shall see.
 func (p *plugin) forward(d *policy.Decision, now int64) {
 	for _, name := range p.hostile {
@@ -210,6 +223,6 @@ func setRequestHeader(name, value string) {
 // header that stayed could be a forged identity.
 func check(err error) {
 	if err != nil {
-		panic("curfew: the host refused a header: " + err.Error())
+		panic("curfew: the host refused a header")
 	}
 }

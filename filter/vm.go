@@ -56,7 +56,10 @@ func (p *plugin) OnPluginStart(size int) types.OnPluginStartStatus {
 	}
 	config, err := policy.Parse(string(text), p.world.Getenv)
 	if err != nil {
-		proxywasm.LogCritical("curfew does not start: " + err.Error())
+		// Not err.Error(): a call through the interface would link every Error method there is.
+		if e, ok := err.(*policy.ConfigError); ok {
+			proxywasm.LogCritical("curfew does not start: " + e.Error())
+		}
 		return types.OnPluginStartStatusFailed
 	}
 	p.config = config
