@@ -28,7 +28,7 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("%v, and %+v", err, o)
 		}
 		if o, err := sealed.Open(token, testNow); err == nil {
-			body, _ := encoding.DecodeString(token[5:])
+			body, _ := base64url.DecodeString(token[5:])
 			nonce := func(b []byte) error { copy(b, body); return nil }
 			if again, err := sealed.Seal(&o.Session, testNow, nonce); again != token {
 				t.Errorf("%q opens, %q is written, %v", token, again, err)

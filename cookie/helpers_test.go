@@ -92,13 +92,13 @@ func forge(t testing.TB, opt Options, key Key, payload []byte) string {
 	if opt.Sealed {
 		nonce := make([]byte, chacha20poly1305.NonceSizeX)
 		fixedNonce(nonce)
-		return k.sealedPrefix + encoding.EncodeToString(k.sealed.Seal(nonce, nonce, payload, []byte(k.sealedPrefix)))
+		return k.sealedPrefix + base64url.EncodeToString(k.sealed.Seal(nonce, nonce, payload, []byte(k.sealedPrefix)))
 	}
 	sub, err := derive(key.Secret, "signed", opt.Name, opt.Audience)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return k.signedPrefix + encoding.EncodeToString(append(bytes.Clone(payload), hmacSum(sub, k.signedPrefix, payload)...))
+	return k.signedPrefix + base64url.EncodeToString(append(bytes.Clone(payload), hmacSum(sub, k.signedPrefix, payload)...))
 }
 
 func hmacSum(key []byte, prefix string, message []byte) []byte {

@@ -3,10 +3,8 @@ package cookie
 import (
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
-	"hash"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -70,7 +68,7 @@ type codecKey struct {
 	signFrom, verifyUntil int64
 	// prefixes as they stand in a token, `1s.KID.` and so on: they are part of what is authenticated.
 	signedPrefix, sealedPrefix, touchPrefix string
-	signed, touch                           hash.Hash
+	signed, touch                           *macKey
 	sealed                                  cipher.AEAD
 }
 
@@ -99,6 +97,14 @@ func newCodecKey(k Key, name, audience string) (codecKey, error) {
 		}
 		sub[i] = b
 	}
+	signed, err := newMACKey(sub[0])
+	if err != nil {
+		return codecKey{}, &KeyError{k.ID, err}
+	}
+	touch, err := newMACKey(sub[2])
+	if err != nil {
+		return codecKey{}, &KeyError{k.ID, err}
+	}
 	aead, err := chacha20poly1305.NewX(sub[1])
 	if err != nil {
 		return codecKey{}, &KeyError{k.ID, err}
@@ -106,7 +112,7 @@ func newCodecKey(k Key, name, audience string) (codecKey, error) {
 	return codecKey{
 		id: k.ID, signFrom: k.SignFrom, verifyUntil: k.VerifyUntil,
 		signedPrefix: "1s." + k.ID + ".", sealedPrefix: "1e." + k.ID + ".", touchPrefix: "1t." + k.ID + ".",
-		signed: hmac.New(sha256.New, sub[0]), touch: hmac.New(sha256.New, sub[2]), sealed: aead,
+		signed: signed, touch: touch, sealed: aead,
 	}, nil
 }
 

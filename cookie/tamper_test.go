@@ -148,7 +148,7 @@ func tamperCases(t *testing.T, c *Codec) []tamperCase {
 	y.Subject, y.ID[0] = "user-43", 0xff
 	tx, ty := mustSeal(t, c, x), mustSeal(t, c, y)
 	body := func(token string) []byte {
-		b, err := encoding.DecodeString(token[5:])
+		b, err := base64url.DecodeString(token[5:])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,14 +157,14 @@ func tamperCases(t *testing.T, c *Codec) []tamperCase {
 	bx, by := body(tx), body(ty)
 	px, macX := bx[:len(bx)-32], bx[len(bx)-32:]
 	py, macY := by[:len(by)-32], by[len(by)-32:]
-	join := func(parts ...[]byte) string { return "1s.a." + encoding.EncodeToString(bytes.Join(parts, nil)) }
+	join := func(parts ...[]byte) string { return "1s.a." + base64url.EncodeToString(bytes.Join(parts, nil)) }
 	signedOf := func(payload []byte) string { return forge(t, opt, a, payload) }
 	purpose := func(p string) string { // a MAC by the sub-key of another purpose
 		sub, err := derive(a.Secret, p, opt.Name, opt.Audience)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return "1s.a." + encoding.EncodeToString(append(bytes.Clone(px), hmacSum(sub, "1s.a.", px)...))
+		return "1s.a." + base64url.EncodeToString(append(bytes.Clone(px), hmacSum(sub, "1s.a.", px)...))
 	}
 	otherAudience, shifted := opt, opt
 	otherAudience.Audience = "bank"

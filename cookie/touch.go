@@ -19,7 +19,7 @@ func (c *Codec) OpenTouch(token string, id ID, now int64) (seen int64, current b
 	if err != nil {
 		return 0, false, err
 	}
-	if len(body) != encoding.EncodedLen(touchSize) {
+	if len(body) != base64url.EncodedLen(touchSize) {
 		return 0, false, ErrLength
 	}
 	b, err := decode(c.touched[:], body)
@@ -53,5 +53,5 @@ func (c *Codec) SealTouch(id ID, seen, now int64) (string, error) {
 	}
 	body := appendUint(make([]byte, 0, touchSize), 5, uint64(seen))
 	body = append(body, c.touchSum(k, id, body)...)
-	return k.touchPrefix + encoding.EncodeToString(body), nil
+	return k.touchPrefix + base64url.EncodeToString(body), nil
 }

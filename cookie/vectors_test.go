@@ -352,7 +352,7 @@ func forgeTouch(t testing.TB, opt Options, key Key, id ID, seen int64) string {
 	}
 	prefix, body := "1t."+key.ID+".", appendUint(nil, 5, uint64(seen))
 	mac := hmacSum(sub, prefix, append(id[:], body...))
-	return prefix + encoding.EncodeToString(append(body, mac[:16]...))
+	return prefix + base64url.EncodeToString(append(body, mac[:16]...))
 }
 
 func generateVectors(t testing.TB) []vector {
@@ -510,16 +510,16 @@ func (g *generator) badTokens() {
 func (g *generator) badBodies() {
 	token := g.sessionToken()
 	tag := token[:3]
-	raw, err := encoding.DecodeString(token[5:])
+	raw, err := base64url.DecodeString(token[5:])
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	edit := func(f func(b []byte) []byte) string {
-		return tag + "a." + encoding.EncodeToString(f(append([]byte(nil), raw...)))
+		return tag + "a." + base64url.EncodeToString(f(append([]byte(nil), raw...)))
 	}
 	flip := func(i int) string { return edit(func(b []byte) []byte { b[i] ^= 1; return b }) }
 	for tokenBits := range 2 { // a body of 1 and of 2 bytes over a multiple of 3 has unused bits
-		short := encoding.EncodeToString(raw[:31+tokenBits])
+		short := base64url.EncodeToString(raw[:31+tokenBits])
 		g.bad("session", "encoding", fmt.Sprint("unused bits set, ", len(short)%4, " characters over"), tag+"a."+short[:len(short)-1]+"_")
 	}
 	other := testSession()
@@ -672,12 +672,12 @@ type foreignToken struct{ name, class, token string }
 // foreignTokens have the shape of other systems' cookies; the JWT is signed with our own secret.
 func foreignTokens() []foreignToken {
 	jwt := func(header string) string {
-		return encoding.EncodeToString([]byte(header)) + "." + encoding.EncodeToString([]byte(`{"sub":"admin","exp":1900000000}`))
+		return base64url.EncodeToString([]byte(header)) + "." + base64url.EncodeToString([]byte(`{"sub":"admin","exp":1900000000}`))
 	}
 	none, hs256 := jwt(`{"alg":"none"}`), jwt(`{"alg":"HS256","typ":"JWT"}`)
 	secret, claims := testKey("a").Secret, []byte(`{"sub":"admin"}`)
-	signed := hs256 + "." + encoding.EncodeToString(hmacSum(secret, hs256, nil))
-	raw := encoding.EncodeToString(append(claims, hmacSum(secret, "1s.a.", claims)...))
+	signed := hs256 + "." + base64url.EncodeToString(hmacSum(secret, hs256, nil))
+	raw := base64url.EncodeToString(append(claims, hmacSum(secret, "1s.a.", claims)...))
 	mac40 := strings.Repeat("0123456789abcdef", 4)
 	return []foreignToken{
 		{"JWT alg none", "version", none + "."},
@@ -696,14 +696,14 @@ func foreignTokens() []foreignToken {
 
 func (g *generator) badTouches() {
 	token := forgeTouch(g.t, g.opt, g.keys[0], testID(), testNow)
-	raw, err := encoding.DecodeString(token[5:])
+	raw, err := base64url.DecodeString(token[5:])
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	flip := func(i int) string {
 		b := append([]byte(nil), raw...)
 		b[i] ^= 1
-		return "1t.a." + encoding.EncodeToString(b)
+		return "1t.a." + base64url.EncodeToString(b)
 	}
 	other := testID()
 	other[15] ^= 1

@@ -68,7 +68,7 @@ func (c *Config) parseCommand(values []string) (cmd command, fault Fault) {
 		return cmd, FaultJSON
 	}
 	doc.ForEach(func(key, value gjson.Result) bool {
-		switch key.String() {
+		switch key.Str {
 		case "start":
 			cmd.start, fault = c.parseStart(value)
 		case "end":
@@ -96,7 +96,7 @@ func (c *Config) parseStart(v gjson.Result) (s *start, fault Fault) {
 	}
 	s = &start{}
 	v.ForEach(func(key, value gjson.Result) bool {
-		fault = c.startField(s, key.String(), value)
+		fault = c.startField(s, key.Str, value)
 		return fault == ""
 	})
 	if fault == "" && s.subject == "" {
@@ -108,7 +108,7 @@ func (c *Config) parseStart(v gjson.Result) (s *start, fault Fault) {
 func (c *Config) startField(s *start, key string, v gjson.Result) (fault Fault) {
 	switch key {
 	case "subject":
-		if s.subject = v.String(); v.Type != gjson.String || !cookie.ValidSubject(s.subject) || strings.Contains(s.subject, "\ufffd") {
+		if s.subject = v.Str; v.Type != gjson.String || !cookie.ValidSubject(s.subject) || strings.Contains(s.subject, "\ufffd") {
 			// U+FFFD is what half a surrogate pair decodes to: two people could become one.
 			return FaultSubject
 		}
@@ -135,7 +135,7 @@ func (c *Config) startField(s *start, key string, v gjson.Result) (fault Fault) 
 }
 
 func (c *Config) startTimeout(v gjson.Result) (int64, Fault) {
-	seconds, ok := parseDuration(v.String())
+	seconds, ok := parseDuration(v.Str)
 	if v.Type != gjson.String || !ok || seconds < 2*c.Timeouts.Touch || seconds > cookie.MaxOverride {
 		return 0, FaultTimeout
 	}
@@ -178,8 +178,8 @@ func uniqueKeys(v gjson.Result) bool {
 	ok, seen := true, map[string]bool{}
 	v.ForEach(func(key, value gjson.Result) bool {
 		if v.IsObject() {
-			ok = !seen[key.String()]
-			seen[key.String()] = true
+			ok = !seen[key.Str]
+			seen[key.Str] = true
 		}
 		ok = ok && uniqueKeys(value)
 		return ok

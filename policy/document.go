@@ -51,7 +51,7 @@ func headerValue(v gjson.Result) string {
 		}
 		return string(appendASCII(nil, v.Raw))
 	}
-	s := v.String()
+	s := v.Str
 	for i := 0; i < len(s); i++ {
 		if s[i] < 0x20 || s[i] == 0x7f {
 			return ""

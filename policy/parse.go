@@ -80,7 +80,7 @@ func (p *parser) object(path string, v gjson.Result, known ...string) *object {
 		return o
 	}
 	v.ForEach(func(key, value gjson.Result) bool {
-		name := key.String()
+		name := key.Str
 		if len(known) > 0 && !contains(known, name) {
 			p.fail(o.at(name), "", "unknown field; known here: "+join(known))
 		}
@@ -125,7 +125,7 @@ func (o *object) text(name, otherwise string) string {
 	if v.Type != gjson.String {
 		o.fail(name, "must be a string, in quotes")
 	}
-	return v.String()
+	return v.Str
 }
 
 func (o *object) flag(name string, otherwise bool) bool {
@@ -197,10 +197,10 @@ func (o *object) list(name string, each func(path string, v gjson.Result)) {
 // list is there.
 func (o *object) texts(name string, valid func(string) bool, rule string) (out []string) {
 	o.list(name, func(path string, v gjson.Result) {
-		if v.Type != gjson.String || !valid(v.String()) {
+		if v.Type != gjson.String || !valid(v.Str) {
 			o.p.fail(path, shown(path, v), rule)
 		}
-		out = append(out, v.String())
+		out = append(out, v.Str)
 	})
 	if o.has(name) && len(out) == 0 {
 		o.fail(name, "must not be empty; leave it out for the default")

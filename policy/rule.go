@@ -131,11 +131,25 @@ func (cond *Condition) holds(v gjson.Result) bool {
 
 func (cond *Condition) names(v gjson.Result) bool {
 	for _, want := range cond.Values {
-		if w := gjson.Parse(want); v.Type == w.Type && v.Exists() && v.String() == w.String() {
+		if same(v, gjson.Parse(want)) {
 			return true
 		}
 	}
 	return false
+}
+
+// same compares two scalars of JSON. Beyond 2^53 numbers are told apart by their digits only.
+func same(a, b gjson.Result) bool {
+	const exact = 1 << 53
+	switch {
+	case a.Type != b.Type:
+		return false
+	case a.Type == gjson.String:
+		return a.Str == b.Str
+	case a.Type == gjson.Number && -exact < a.Num && a.Num < exact:
+		return a.Num == b.Num
+	}
+	return a.Raw == b.Raw
 }
 
 func contains(list []string, s string) bool {
