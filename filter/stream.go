@@ -46,6 +46,9 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 // were headers.
 func (s *stream) OnHttpRequestTrailers(int) types.Action {
 	trailers, err := proxywasm.GetHttpRequestTrailers()
+	if err == types.ErrorStatusNotFound {
+		return types.ActionContinue // http/2 can send trailers with nothing in them
+	}
 	check(err)
 	for _, h := range trailers {
 		if s.plugin.config.Ours(h[0]) {
@@ -107,16 +110,23 @@ func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 	if !commanded && s.origin.Idle() {
 		return types.ActionContinue
 	}
-	return s.respond()
+	headers, err := proxywasm.GetHttpResponseHeaders()
+	if commanded {
+		check(proxywasm.RemoveHttpResponseHeader(policy.CommandHeader))
+	}
+	switch {
+	case err == nil:
+		return s.respond(headers)
+	case commanded:
+		p.stats.count(policy.BadCommand)
+		return s.badGateway(policy.FaultUnreadable)
+	}
+	return types.ActionContinue // a cookie that cannot be written with care waits for the next
 }
 
 // respond is the rarer way: the app commands, or a cookie is to be written.
-func (s *stream) respond() types.Action {
+func (s *stream) respond(headers [][2]string) types.Action {
 	p := s.plugin
-	headers, err := proxywasm.GetHttpResponseHeaders()
-	if err != nil {
-		headers = nil
-	}
 	p.readResponse(headers)
 	reply := p.config.Respond(&s.origin, &p.response, p.world.Now(), p.world.Random)
 	if reply.Reason != policy.OK {
@@ -127,9 +137,6 @@ func (s *stream) respond() types.Action {
 			p.stats.count(reply.Ended)
 		}
 		p.logEnd(s.origin.ID, reply.Ended)
-	}
-	if len(p.response.Commands) > 0 {
-		check(proxywasm.RemoveHttpResponseHeader(policy.CommandHeader))
 	}
 	switch reply.Reason {
 	case policy.BadCommand:

@@ -23,6 +23,7 @@ type Fault string
 
 // The faults.
 const (
+	FaultUnreadable Fault = "the response's headers cannot be read"
 	FaultMany       Fault = "more than one x-session header"
 	FaultSize       Fault = "x-session is empty or over 8192 bytes"
 	FaultJSON       Fault = "x-session is not one JSON object with unique keys, at most 16 levels deep"

@@ -235,7 +235,7 @@ func TestStartWrites(t *testing.T) {
 
 // TestFaultsAreConstants: each says a rule and nothing else, so a log line can carry it.
 func TestFaultsAreConstants(t *testing.T) {
-	all := []Fault{
+	all := []Fault{FaultUnreadable,
 		FaultMany, FaultSize, FaultJSON, FaultUnknown, FaultType, FaultTogether, FaultEmpty, FaultSubject, FaultTimeout,
 		FaultRoute, FaultStatus, FaultInsecure, FaultStored, FaultTooLarge, FaultNoKey, FaultRandomness,
 	}
