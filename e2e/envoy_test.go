@@ -63,10 +63,8 @@ type setup struct {
 	env        map[string]string // what Envoy's environment holds and host_env_keys names
 	app        string            // address of the app
 	workers    int               // default: 2
-	guard      bool              // with rbac behind, as envoy.yaml ships it
 	clock      *clock            // default: the real one
 	filters    []any             // further HTTP filters before the router
-	reuse      bool              // several VMs configs may share the vm_id
 	maxHeaders int               // request headers that Envoy takes; default: its own 100
 	trailers   bool              // request trailers pass over http/1.1, too
 }
