@@ -46,11 +46,11 @@ type site struct {
 }
 
 // inBoth runs a test against the filter as plain Go and inside the built wasm. fields are further
-// top-level ones of its config.
-func inBoth(t *testing.T, fields string, test func(t *testing.T, s *site)) {
+// top-level ones of its config, keys further ones of its keys.
+func inBoth(t *testing.T, fields string, test func(t *testing.T, s *site), keys ...string) {
 	t.Helper()
 	t.Run("native", func(t *testing.T) {
-		test(t, open(t, fields, filter.New(filter.World{Now: func() int64 { return epoch }})))
+		test(t, open(t, fields, filter.New(filter.World{Now: func() int64 { return epoch }}), keys...))
 	})
 	t.Run("wasm", func(t *testing.T) {
 		vm, err := proxytest.NewWasmVMContext(wasm(t))
@@ -58,18 +58,18 @@ func inBoth(t *testing.T, fields string, test func(t *testing.T, s *site)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { vm.Close() })
-		test(t, open(t, fields, vm))
+		test(t, open(t, fields, vm, keys...))
 	})
 }
 
-func open(t testing.TB, fields string, vm types.VMContext) *site {
+func open(t testing.TB, fields string, vm types.VMContext, keys ...string) *site {
 	t.Helper()
 	s := &site{t: t, log: &bytes.Buffer{}, secret: make([]byte, 32)}
 	_, _ = rand.Read(s.secret)
 	s.codec = s.newCodec(cookie.Options{Name: name, Skew: 60})
 	log.SetOutput(s.log)
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
-	config := `{"keys": [{"id": "k1", "secret": "` + base64.StdEncoding.EncodeToString(s.secret) + `"}], "login": {"url": "/login"}` + fields + `}`
+	config := configOf(s.secret, fields, keys...)
 	host, reset := proxytest.NewHostEmulator(proxytest.NewEmulatorOption().WithVMContext(vm).WithPluginConfiguration([]byte(config)))
 	t.Cleanup(reset)
 	s.host = host
@@ -77,6 +77,12 @@ func open(t testing.TB, fields string, vm types.VMContext) *site {
 		t.Fatalf("the filter does not start: %s", s.log)
 	}
 	return s
+}
+
+// configOf is a config whose first key, k1, has that secret.
+func configOf(secret []byte, fields string, keys ...string) string {
+	k1 := `{"id": "k1", "secret": "` + base64.StdEncoding.EncodeToString(secret) + `"}`
+	return `{"keys": [` + strings.Join(append([]string{k1}, keys...), ", ") + `], "login": {"url": "/login"}` + fields + `}`
 }
 
 // newCodec mints for other options under this site's key.

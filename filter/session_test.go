@@ -2,8 +2,11 @@ package filter_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/curfew-proxy/curfew/cookie"
 )
 
 func command(json string) [2]string { return [2]string{"x-session", json} }
@@ -71,29 +74,51 @@ func (s *site) event(t *testing.T, event, reason, hash string) {
 	}
 }
 
+const leakingStart = `{"start":{"subject":"leak-42"}}`
+
+var badCommands = []struct {
+	name, path string
+	response   [][2]string
+	rule       string
+}{
+	{"LG-164 no login route", "/page", [][2]string{status("200"), command(leakingStart)}, "only on a route of login.start_on"},
+	{"LG-166 500", "/login", [][2]string{status("500"), command(leakingStart)}, "only with a status below 400"},
+	{"LG-166 401", "/login", [][2]string{status("401"), command(leakingStart)}, "only with a status below 400"},
+	{"LG-168 list", "/login", [][2]string{status("200"), command(leakingStart + "," + leakingStart)}, "is not one JSON object"},
+	{"LG-170 long", "/login", [][2]string{status("200"), command(`{"start":{"subject":"` + strings.Repeat("leak", 1<<18) + `"}}`)}, "over 8192 bytes"},
+	{"LG-172 CRLF", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak\r\nSet-Cookie: a=b"}}`)}, "start.subject must be"},
+	{"LG-177 start and end", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak"},"end":true}`)}, "cannot come together"},
+	{"LG-178 cached", "/login", [][2]string{status("200"), command(leakingStart), {"age", "10"}}, "on a response that a cache served"},
+	{"two", "/login", [][2]string{status("200"), command(leakingStart), command(leakingStart)}, "more than one x-session header"},
+	{"unknown", "/page", [][2]string{status("200"), command(`{"leak":1}`)}, "unknown command"},
+	{"deep", "/page", [][2]string{status("200"), command(strings.Repeat("[", 4000))}, "is not one JSON object"},
+	{"TM-96 subject twice", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","subject":"admin"}}`)}, "with unique keys"},
+	{"TM-96 subject twice, escaped", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","subj\u0065ct":"admin"}}`)}, "with unique keys"},
+	{"TM-96 twice deep in data", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","data":{"a":[{"b":1,"b":2}]}}}`)}, "with unique keys"},
+	{"TM-97 Subject", "/login", [][2]string{status("200"), command(`{"start":{"Subject":"leak"}}`)}, "unknown command"},
+	{"TM-97 SUBJECT and subject", "/login", [][2]string{status("200"), command(`{"start":{"SUBJECT":"admin","subject":"leak"}}`)}, "unknown command"},
+	{"TM-97 Start", "/login", [][2]string{status("200"), command(`{"Start":{"subject":"leak"}}`)}, "unknown command"},
+	{"TM-98 a number for a subject", "/login", [][2]string{status("200"), command(`{"start":{"subject":9007199254740993}}`)}, "start.subject must be"},
+	{"TM-98 1e400 for a timeout", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","idle":1e400}}`)}, "must be durations"},
+	{"TM-98 -0 for a timeout", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","absolute":-0}}`)}, "must be durations"},
+	{"TM-98 no number at all", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","data":{"a":NaN}}}`)}, "is not one JSON object"},
+	{"TM-98 leading zero", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","data":{"a":01}}}`)}, "is not one JSON object"},
+	{"TM-100 NUL", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak\u0000admin"}}`)}, "start.subject must be"},
+	{"TM-100 NUL as it is", "/login", [][2]string{status("200"), command("{\"start\":{\"subject\":\"leak\x00admin\"}}")}, "is not one JSON object"},
+	{"TI-110 exponent", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","idle":"1e3s"}}`)}, "must be durations"},
+	{"TI-110 fraction", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","absolute":"1.5h"}}`)}, "must be durations"},
+	{"TI-110 number", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","idle":9e2}}`)}, "must be durations"},
+	{"half a surrogate pair", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak\ud800"}}`)}, "start.subject must be"},
+	{"broken UTF-8", "/login", [][2]string{status("200"), command("{\"start\":{\"subject\":\"leak\",\"data\":{\"a\":\"\xff\"}}}")}, "is not one JSON object"},
+	{"17 levels", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","data":{"a":` + nested(14) + `}}}`)}, "at most 16 levels deep"},
+	{"too large", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","data":{"a":"` + strings.Repeat("leak", 1000) + `"}}}`)}, "does not fit into a cookie"},
+}
+
 // LG-164 to LG-178: what an app may not say ends in a 502 without any of its headers, and the log
 // says which rule it broke but nothing that it wrote.
 func TestBadCommands(t *testing.T) {
-	const start = `{"start":{"subject":"leak-42"}}`
 	inBoth(t, "", func(t *testing.T, s *site) {
-		for _, c := range []struct {
-			name, path string
-			response   [][2]string
-			rule       string
-		}{
-			{"LG-164 no login route", "/page", [][2]string{status("200"), command(start)}, "only on a route of login.start_on"},
-			{"LG-166 500", "/login", [][2]string{status("500"), command(start)}, "only with a status below 400"},
-			{"LG-166 401", "/login", [][2]string{status("401"), command(start)}, "only with a status below 400"},
-			{"LG-168 list", "/login", [][2]string{status("200"), command(start + "," + start)}, "is not one JSON object"},
-			{"LG-170 long", "/login", [][2]string{status("200"), command(`{"start":{"subject":"` + strings.Repeat("leak", 1<<18) + `"}}`)}, "over 8192 bytes"},
-			{"LG-172 CRLF", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak\r\nSet-Cookie: a=b"}}`)}, "start.subject must be"},
-			{"LG-177 start and end", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak"},"end":true}`)}, "cannot come together"},
-			{"LG-178 cached", "/login", [][2]string{status("200"), command(start), {"age", "10"}}, "on a response that a cache served"},
-			{"two", "/login", [][2]string{status("200"), command(start), command(start)}, "more than one x-session header"},
-			{"unknown", "/page", [][2]string{status("200"), command(`{"leak":1}`)}, "unknown command"},
-			{"deep", "/page", [][2]string{status("200"), command(strings.Repeat("[", 4000))}, "is not one JSON object"},
-			{"too large", "/login", [][2]string{status("200"), command(`{"start":{"subject":"leak","data":{"a":"` + strings.Repeat("leak", 1000) + `"}}}`)}, "does not fit into a cookie"},
-		} {
+		for _, c := range badCommands {
 			t.Run(c.name, func(t *testing.T) {
 				live := someone("42")
 				from := s.log.Len()
@@ -108,6 +133,19 @@ func TestBadCommands(t *testing.T) {
 		}
 		s.sound(t)
 	})
+}
+
+// nested is a JSON value of so many levels, objects and lists by turns.
+func nested(levels int) string {
+	text := "0"
+	for i := range levels {
+		if i%2 == 0 {
+			text = "[" + text + "]"
+		} else {
+			text = `{"d":` + text + "}"
+		}
+	}
+	return text
 }
 
 // LG-180: an app that echoes the client's headers starts nothing, for it never gets to see it.
@@ -134,10 +172,123 @@ func TestFixation(t *testing.T) {
 		s.event(t, "session_end", "replaced", planted.ID.Hash())
 
 		for _, header := range [][2]string{{"sec-fetch-site", "cross-site"}, {"sec-fetch-site", "same-site"}, {"origin", "https://evil.example"}, {"origin", "null"}} {
-			o := s.send([][2]string{{":method", "POST"}, {":path", "/logout"}, {":scheme", "https"}, {":authority", "shop.example"}, header, {"cookie", name + "=" + s.mint(someone("42"))}})
-			if o.local == nil || o.local.StatusCode != 403 || len(values(o.reply, "set-cookie")) > 0 {
-				t.Errorf("RP-133 %v: %+v %v", header, o.local, o.reply)
-			}
+			t.Run("RP-133 "+header[1], func(t *testing.T) {
+				o := s.send([][2]string{{":method", "POST"}, {":path", "/logout"}, {":scheme", "https"}, {":authority", "shop.example"}, header, {"cookie", name + "=" + s.mint(someone("42"))}})
+				if o.local == nil || o.local.StatusCode != 403 || len(values(o.reply, "set-cookie")) > 0 {
+					t.Errorf("%+v %v", o.local, o.reply)
+				}
+			})
+		}
+	})
+}
+
+// RP-125: a renewal that was under way during the logout is what the README says a proxy without a
+// store cannot stop: the browser has the session again. It is the old one, with its old end. A touch
+// under way brings nothing back.
+func TestLateResponse(t *testing.T) {
+	inBoth(t, "", func(t *testing.T, s *site) {
+		for _, c := range []struct {
+			name, who, sets string
+			age             int64
+		}{{"RP-125 renewal", known, name, 3600}, {"RP-125 touch", stranger, name + "-seen", 120}} {
+			t.Run(c.name, func(t *testing.T) {
+				session := someone(known)
+				session.StartedAt, session.AuthenticatedAt, session.IssuedAt = epoch-2*3600, epoch-2*3600, epoch-c.age
+				cookies := name + "=" + s.mint(session) + "; " + name + "-seen=" + s.touch(session.ID, epoch-120)
+
+				slow := s.host.InitializeHttpContext()
+				s.host.CallOnRequestHeaders(slow, pageLoad("/slow", [2]string{"cookie", cookies}), true)
+				if o := s.request("POST", "/logout", []string{cookies}); o.local == nil || o.local.StatusCode != 303 {
+					t.Fatalf("logout: %+v", o.local)
+				}
+				s.host.CallOnResponseHeaders(slow, [][2]string{status("200")}, true)
+				late := outcome{reply: copied(s.host.GetCurrentResponseHeaders(slow))}
+				s.host.CompleteHttpContext(slow)
+
+				value := late.setCookie(c.sets)
+				o := s.request("GET", "/page", []string{c.sets + "=" + value})
+				o.want(t, c.who)
+				if value == "" {
+					t.Errorf("the late response set nothing: %v", late.reply)
+				}
+				if got, err := s.codec.Open(value, epoch+60); c.who == known && (err != nil || got.Session.ID != session.ID || got.Session.StartedAt != session.StartedAt) {
+					t.Errorf("%+v, %v; want the session as it was", got.Session, err)
+				}
+			})
+		}
+	})
+}
+
+func pageLoad(path string, more ...[2]string) [][2]string {
+	return append([][2]string{{":method", "GET"}, {":path", path}, {":scheme", "https"}, {":authority", "shop.example"}, {"accept", "text/html"}}, more...)
+}
+
+// RP-128 to RP-130: what a cookie is bound to, and what it is not.
+func TestScope(t *testing.T) {
+	inBoth(t, `, "audience": "a.example"`, func(t *testing.T, s *site) {
+		s.codec = s.newCodec(cookie.Options{Name: name, Audience: "a.example"})
+		other := s.newCodec(cookie.Options{Name: name, Audience: "b.example"})
+		for _, c := range []struct {
+			name, who, scheme, authority string
+			codec                        *cookie.Codec
+		}{
+			{"RP-128 the listener of another audience", stranger, "https", "b.example", other},
+			{"RP-128 its own", known, "https", "a.example", s.codec},
+			// Cookies know no ports (RFC 6265, section 8.5); an audience for each does.
+			{"RP-129 another port", known, "https", "a.example:8443", s.codec},
+			{"RP-129 another port, another audience", stranger, "https", "a.example:8443", other},
+			// TLS may end before Envoy. Browsers keep a Secure cookie off plain http themselves.
+			{"RP-130 plain http", known, "http", "a.example", s.codec},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				minter := *s
+				minter.codec = c.codec
+				o := s.send([][2]string{{":method", "GET"}, {":path", "/page"}, {":scheme", c.scheme}, {":authority", c.authority}, {"accept", "text/html"},
+					{"cookie", name + "=" + minter.mint(someone(known))}})
+				o.want(t, c.who)
+			})
+		}
+		for _, scheme := range []string{"http", "HTTP", ""} {
+			t.Run("RP-130 start over "+scheme, func(t *testing.T) {
+				o := s.send([][2]string{{":method", "POST"}, {":path", "/login"}, {":scheme", scheme}, {":authority", "a.example"}}, status("200"), command(`{"start":{"subject":"42"}}`))
+				if o.local == nil || o.local.StatusCode != 502 || len(values(o.reply, "set-cookie")) > 0 {
+					t.Errorf("%+v %v", o.local, o.reply)
+				}
+			})
+		}
+	})
+}
+
+// RP-134: a session starts where the config says an app may start one, and nowhere else. Whether the
+// person meant to log in is the app's to know: its answer is the word for it, wherever the request
+// came from.
+func TestLoginCSRF(t *testing.T) {
+	inBoth(t, `, "rules": [{"path_prefix": "/", "session": "optional"}]`, func(t *testing.T, s *site) {
+		for _, c := range []struct {
+			name, method, path string
+			status             uint32 // of our own reply, 0 for none
+			from               [2]string
+		}{
+			{"RP-134 the login route", "POST", "/login", 0, [2]string{"sec-fetch-site", "same-origin"}},
+			{"RP-134 from another site", "POST", "/login", 0, [2]string{"sec-fetch-site", "cross-site"}},
+			{"RP-134 from another origin", "POST", "/login?state=evil", 0, [2]string{"origin", "https://evil.example"}},
+			{"RP-134 another method", "GET", "/login", 502, [2]string{"sec-fetch-site", "cross-site"}},
+			{"RP-134 another path", "POST", "/login/", 502, [2]string{"sec-fetch-site", "cross-site"}},
+			{"RP-134 a path below", "POST", "/login/x", 502, [2]string{"sec-fetch-site", "same-origin"}},
+			{"RP-134 an escape in the path", "POST", "/logi%6e", 502, [2]string{"sec-fetch-site", "same-origin"}},
+			{"RP-134 the logout", "POST", "/logout", 403, [2]string{"sec-fetch-site", "cross-site"}},
+			{"RP-134 any page", "POST", "/page", 502, [2]string{"sec-fetch-site", "same-origin"}},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				o := s.send([][2]string{{":method", c.method}, {":path", c.path}, {":scheme", "https"}, {":authority", "shop.example"}, c.from}, status("303"), command(`{"start":{"subject":"42"}}`))
+				got := uint32(0)
+				if o.local != nil {
+					got = o.local.StatusCode
+				}
+				if started := o.setCookie(name) != ""; got != c.status || started != (c.status == 0) {
+					t.Errorf("reply %d, want %d; %v", got, c.status, o.reply)
+				}
+			})
 		}
 	})
 }
@@ -148,8 +299,7 @@ func TestReplay(t *testing.T) {
 	inBoth(t, "", func(t *testing.T, s *site) {
 		g := s.mint(someone("42"))
 		s.request("POST", "/logout", []string{name + "=" + g})
-		o := s.request("GET", "/page", []string{name + "=" + g})
-		o.want(t, "42")
+		line("RP-122 after the logout", "42", name+"="+g).run(t, s)
 	})
 }
 
@@ -163,8 +313,7 @@ func TestRevoked(t *testing.T) {
 			session := someone(c.subject)
 			session.StartedAt, session.AuthenticatedAt = epoch+c.started, epoch+c.started
 			session.Absolute = 24 * 3600
-			o := s.request("GET", "/page", []string{name + "=" + s.mint(session)})
-			o.want(t, c.who)
+			line(fmt.Sprintf("RP-124 %s %d", c.subject, c.started), c.who, name+"="+s.mint(session)).run(t, s)
 		}
 	})
 }
