@@ -28,7 +28,8 @@ test: build ## Run all tests: Go, the built filter, real Envoys
 	CURFEW_ENVOY_OLDEST=$$(scripts/toolchain envoy 1.36.4)
 	CURFEW_CLOCK=$$(scripts/toolchain clock)
 	CURFEW_PYTHON=$$(scripts/toolchain python)
-	export CURFEW_WASM CURFEW_ENVOY CURFEW_ENVOY_OLDEST CURFEW_CLOCK CURFEW_PYTHON
+	CURFEW_CURL=$$(scripts/toolchain curl)
+	export CURFEW_WASM CURFEW_ENVOY CURFEW_ENVOY_OLDEST CURFEW_CLOCK CURFEW_PYTHON CURFEW_CURL
 	go test ./...
 	(cd examples/app && go test ./...)
 	# -count=1: Go's test cache does not see a change of what Envoy loads.

@@ -39,7 +39,7 @@ func startEnvoy(ctx context.Context, binary string, listeners []*listener) (*env
 	}
 	if err == nil {
 		e.cmd = exec.Command("taskset", "-c", envoyCore, binary, "-c", e.path("envoy.json"), "--concurrency", "1",
-			"--use-dynamic-base-id", "--log-level", "error", "--admin-address-path", e.path("admin"))
+			"--disable-hot-restart", "--log-level", "error", "--admin-address-path", e.path("admin"))
 		e.cmd.Stdout, e.cmd.Stderr = &e.log, &e.log
 		e.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 		err = e.cmd.Start()

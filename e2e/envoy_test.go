@@ -160,7 +160,7 @@ func launch(t testing.TB, s setup) *envoy {
 	path := filepath.Join(dir, "envoy.json")
 	writeJSON(t, path, bootstrap(t, s, dir))
 	e := &envoy{t: t, log: &logFile{}, done: make(chan struct{})}
-	e.cmd = exec.Command(s.binary, "-c", path, "--concurrency", fmt.Sprint(s.workers), "--use-dynamic-base-id", "--file-flush-interval-msec", "50",
+	e.cmd = exec.Command(s.binary, "-c", path, "--concurrency", fmt.Sprint(s.workers), "--disable-hot-restart", "--file-flush-interval-msec", "50",
 		"--log-level", "warning", "--component-log-level", "wasm:info", "--admin-address-path", filepath.Join(dir, "admin"))
 	e.cmd.Stdout, e.cmd.Stderr = e.log, e.log
 	e.cmd.Env = os.Environ()

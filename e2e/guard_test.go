@@ -63,7 +63,7 @@ func startYAML(t *testing.T, yaml string) *envoy {
 		t.Fatal(err)
 	}
 	e := &envoy{t: t, log: &logFile{}, done: make(chan struct{})}
-	e.cmd = exec.Command(tool(t, "CURFEW_ENVOY"), "-c", path, "--concurrency", "2", "--use-dynamic-base-id",
+	e.cmd = exec.Command(tool(t, "CURFEW_ENVOY"), "-c", path, "--concurrency", "2", "--disable-hot-restart",
 		"--config-yaml", `admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}`,
 		"--log-level", "warning", "--component-log-level", "wasm:info", "--admin-address-path", filepath.Join(dir, "admin"))
 	e.cmd.Stdout, e.cmd.Stderr = e.log, e.log

@@ -105,7 +105,7 @@ func (k *cookieKind) gone(t *testing.T, r reply) {
 		t.Errorf("logout: %d %v", r.StatusCode, r.Header)
 	}
 	const past = "=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; "
-	want := []string{k.cookie + past + k.attributes, k.cookie + "-seen" + past + k.attributes}
+	want := []string{k.cookie + "-seen" + past + k.attributes, k.cookie + past + k.attributes}
 	if got := r.Header.Values("set-cookie"); !slices.Equal(got, want) {
 		t.Errorf("deletions %q, want %q", got, want)
 	}

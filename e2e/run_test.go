@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,6 +83,7 @@ func TestMakeRun(t *testing.T) {
 	if path, _ := visit("GET", "/", nil); path != "/login" {
 		t.Errorf("logged out, and still at %s", path)
 	}
+	curlLogsInAndOut(t, filepath.Join(t.TempDir(), "jar"))
 	_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGINT)
 	<-r.done
 	for _, port := range []string{demoPort, "127.0.0.1:8080"} {
@@ -108,5 +110,30 @@ func TestMakeRunTakenPort(t *testing.T) {
 	}
 	if out := fmt.Sprint(r.out); !strings.Contains(out, "port 10000 on 127.0.0.1 is taken") || !strings.Contains(out, "end what listens there") {
 		t.Errorf("it said:\n%s", out)
+	}
+}
+
+// curlLogsInAndOut does the same with curl and its cookie file.
+func curlLogsInAndOut(t *testing.T, jar string) {
+	t.Helper()
+	curl := func(path string, args ...string) string {
+		args = append(args, "-s", "-S", "-b", jar, "-c", jar, "-o", os.DevNull, "-H", "Accept: text/html", "-w", "%{http_code} %{redirect_url}", demo+path)
+		out, err := exec.Command(tool(t, "CURFEW_CURL"), args...).CombinedOutput()
+		if err != nil {
+			t.Errorf("curl %s: %v", path, err)
+		}
+		return string(out)
+	}
+	stranger := "302 " + demo + "/login?next=/&reason=absent"
+	for _, step := range []struct{ what, got, want string }{
+		{"stranger", curl("/"), stranger},
+		{"login", curl("/login", "-d", "user=bob", "-d", "password=demo-bob", "-d", "next=/"), "303 " + demo + "/"},
+		{"home", curl("/"), "200 "},
+		{"logout", curl("/logout", "-X", "POST"), "303 " + demo + "/login?reason=logged_out"},
+		{"gone", curl("/"), stranger},
+	} {
+		if step.got != step.want {
+			t.Errorf("curl, %s: got %q, want %q", step.what, step.got, step.want)
+		}
 	}
 }

@@ -117,7 +117,8 @@ func appendURL(b []byte, url string) []byte {
 	return append(append(append(b, '"'), strings.ReplaceAll(url, `"`, `\"`)...), '"')
 }
 
-// Deletions are the Set-Cookie values that remove both cookies.
+// Deletions are the Set-Cookie values that remove both cookies. The session's comes last: of several
+// deletions in one response, curl 7.88 keeps all but the last in its cookie file.
 func (c *Config) Deletions() []string {
-	return []string{c.attributes.Delete(c.Cookie.Name), c.attributes.Delete(c.Cookie.Name + cookie.TouchSuffix)}
+	return []string{c.attributes.Delete(c.Cookie.Name + cookie.TouchSuffix), c.attributes.Delete(c.Cookie.Name)}
 }

@@ -90,8 +90,8 @@ func expected(asker Asker, status uint32, next string, s refusal) Answer {
 		want.add("www-authenticate", "Cookie")
 	}
 	if s.drop && asker != Prefetch {
-		want.add("set-cookie", "__Host-session=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; Secure; SameSite=Lax")
 		want.add("set-cookie", "__Host-session-seen=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; Secure; SameSite=Lax")
+		want.add("set-cookie", "__Host-session=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; Secure; SameSite=Lax")
 	}
 	return want
 }
@@ -129,8 +129,8 @@ func TestProblemIsJSON(t *testing.T) {
 func TestDeletionsRepeatAttributes(t *testing.T) {
 	c := policyOf(t, `"cookie":{"name":"__Secure-s","path":"/","domain":"shop.example","same_site":"None","partitioned":true}`)
 	want := []string{
-		"__Secure-s=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; Domain=shop.example; HttpOnly; Secure; SameSite=None; Partitioned",
 		"__Secure-s-seen=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; Domain=shop.example; HttpOnly; Secure; SameSite=None; Partitioned",
+		"__Secure-s=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; Domain=shop.example; HttpOnly; Secure; SameSite=None; Partitioned",
 	}
 	if diff := cmp.Diff(want, c.Deletions()); diff != "" {
 		t.Error(diff)
