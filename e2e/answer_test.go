@@ -396,7 +396,7 @@ func checkLoops(t *testing.T, e *envoy, clk *clock, proto, command string) {
 		{"GET", "/login", 200},
 		{"GET", "/login?next=/login", 200},
 		{"POST", "/login", 200},
-		{"GET", "/logout", 403},
+		{"GET", "/logout", 405},
 		{"POST", "/logout", 200},
 		{"GET", "/.session/", 200},
 		{"GET", "/.session/check", 200},

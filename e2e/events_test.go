@@ -125,7 +125,7 @@ func TestAccessLog(t *testing.T) {
 			{func() { c.login(`{"start":{"subject":"42"}}`) }, "POST 303 reason=started"},
 			{func() { c.page("/page") }, "GET 200 reason=-"},
 			{func() { c.page("/admin") }, "GET 403 reason=forbidden"},
-			{func() { c.do("GET", "/logout", "") }, "GET 403 reason=logout_refused"},
+			{func() { c.do("GET", "/logout", "") }, "GET 405 reason=logout_refused"},
 			{func() { c.do("GET", "/page?set=x-session:+nonsense", "") }, "GET 502 reason=bad_command"},
 			{func() { c.do("GET", "/page?set=x-session:+{\"end\":true}", "") }, "GET 200 reason=ended"},
 			{func() { c.do("GET", "/page", "", "Cookie: "+hostName+"=x") }, "GET 401 reason=invalid"},
@@ -164,7 +164,7 @@ func TestCounters(t *testing.T) {
 		expect(c.page("/page"), 200, "ok")
 		expect(c.page("/admin"), 403, "forbidden")
 		expect(c.login(`{"start":{"subject":"43"}}`), 303, "ok", "started", "replaced")
-		expect(c.do("GET", "/logout", ""), 403, "logout_refused")
+		expect(c.do("GET", "/logout", ""), 405, "logout_refused")
 		expect(c.do("GET", "/page?set=x-session:+[]", ""), 502, "ok", "bad_command")
 		if i%2 == 0 {
 			expect(c.do("POST", "/logout", ""), 303, "logged_out")

@@ -35,7 +35,7 @@ func (c *Config) Answer(r *Request, d *Decision) Answer {
 		a.Status = 303
 		a.add("location", c.Logout.Redirect)
 	case Refuse:
-		c.refuse(&a, d)
+		c.refuse(&a, r, d)
 	default:
 		c.sendToLogin(&a, r, asker, d.Reason)
 	}
@@ -79,11 +79,15 @@ func (a *Answer) unauthorized() {
 	a.add("www-authenticate", "Cookie")
 }
 
-func (c *Config) refuse(a *Answer, d *Decision) {
+func (c *Config) refuse(a *Answer, r *Request, d *Decision) {
 	switch {
 	case d.Reason == Unreadable:
 		a.Status = 431
 		a.problem("Request Header Fields Too Large", d.Reason, "")
+	case d.Reason == LogoutRefused && !contains(c.Logout.Methods, r.Method):
+		a.Status = 405
+		a.add("allow", join(c.Logout.Methods)) // RFC 9110, section 15.5.6
+		a.problem("Method Not Allowed", d.Reason, "")
 	default:
 		a.Status = 403
 		a.problem("Forbidden", d.Reason, "")

@@ -178,7 +178,7 @@ func TestAnswerLogout(t *testing.T) {
 		{"typed in", Request{FetchSite: "none"}, alive, LoggedOut, true, 303, 2},
 		{"nobody", Request{Method: "POST"}, "", LoggedOut, false, 303, 2},
 		{"dead session", Request{Method: "POST"}, sessionLine(t, c, someone(epoch-hour)), LoggedOut, false, 303, 2},
-		{"method", Request{Method: "PUT"}, alive, LogoutRefused, false, 403, 0},
+		{"method", Request{Method: "PUT"}, alive, LogoutRefused, false, 405, 0},
 		{"RP-133 cross-site get", Request{FetchSite: "cross-site"}, alive, LogoutRefused, false, 403, 0},
 		{"RP-133 same-site get", Request{FetchSite: "same-site"}, alive, LogoutRefused, false, 403, 0},
 		{"RP-133 other origin", Request{Method: "POST", Origin: "https://evil.example"}, alive, LogoutRefused, false, 403, 0},
@@ -194,6 +194,9 @@ func TestAnswerLogout(t *testing.T) {
 			a := c.Answer(asked, &d)
 			if d.Reason != tt.reason || d.Found != tt.found || d.Live || a.Status != tt.status || len(setCookies(a.Headers)) != tt.deleted {
 				t.Errorf("decided %v found %v live %v, answered %+v", d.Reason, d.Found, d.Live, a)
+			}
+			if want := [2]string{"allow", "POST, GET"}; tt.status == 405 && a.Headers[2] != want {
+				t.Errorf("got %v, want %v", a.Headers[2], want)
 			}
 			if want := [2]string{"location", "/bye"}; tt.status == 303 && a.Headers[2] != want {
 				t.Errorf("got %v, want %v", a.Headers[2], want)
