@@ -71,6 +71,7 @@ var forged = []string{
 	"X-Session: {\"subject\":\"admin\"}", "x_session: {}", "X-SESSION-SUBJECT: admin", "x_session_subject: admin",
 	"X-Session_Subject: admin", "X-Session-Reason: ok", "X_Session_Reason: ok", "X-Session-Activity: active",
 	"x-session-: admin", "X-SessionX: admin", "x-session-subject: ", "X-Session-Subject: admin", "X-Session-Subject: root",
+	"x.session.subject: admin", "x~session~subject: admin", "x+user+name: admin",
 }
 
 type hygieneCase struct {
@@ -93,7 +94,8 @@ var hygieneCases = []hygieneCase{
 	{"logout", "POST", "/logout", true, nil, nil},
 	{"unsafe path", "GET", "/off/..;/page", false, nil, nil},
 	{"unsafe path with a session", "GET", "/off/..;/page", true, nil, []string{"X-Session", "X-User-Name"}},
-	{"HD-152 preflight", "OPTIONS", "/page", true, []string{"Origin: https://other.example", "Access-Control-Request-Method: PUT"}, []string{"X-Session-Reason"}},
+	{"HD-152 preflight", "OPTIONS", "/page", false, []string{"Origin: https://other.example", "Access-Control-Request-Method: PUT"}, []string{"X-Session-Reason"}},
+	{"preflight with cookies", "OPTIONS", "/page", true, []string{"Origin: https://other.example", "Access-Control-Request-Method: PUT"}, []string{"X-Session", "X-User-Name"}},
 	{"HD-152 OPTIONS", "OPTIONS", "/page", true, nil, []string{"X-Session", "X-User-Name"}},
 	{"HEAD", "HEAD", "/page", true, nil, []string{"X-Session", "X-User-Name"}},
 	{"HEAD off", "HEAD", "/off", false, nil, []string{"X-Session-Reason"}},

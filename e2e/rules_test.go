@@ -148,6 +148,13 @@ func TestRuleTimes(t *testing.T) {
 				if c.reason == "" && r.app == nil {
 					t.Fatalf("%d %v", r.StatusCode, r.Header)
 				}
+				if c.reason == "idle_timeout" {
+					// The login page, where this came from, is no activity.
+					cl.page("/login")
+					if r := cl.page(c.path); r.StatusCode != 302 {
+						t.Errorf("after the login page: %d", r.StatusCode)
+					}
+				}
 				if r := cl.page("/maybe"); c.name[:4] != "when" && (r.app == nil || r.app.Header.Get("x-session-subject") != "1") {
 					t.Errorf("elsewhere the session is gone: %d %s", r.StatusCode, r.body)
 				}
@@ -201,6 +208,7 @@ func TestUnsafePaths(t *testing.T) {
 		"///admin", "/./public", "/public/.", "/public//x", "/public%2fadmin", "/public%2F..%2Fadmin", "/public%3f",
 		"/public%23", "/public;x=1", "/public/%", "/public/%g0", "/public/%u002e", "/public/%c0%af", "/public/%e0%80%af",
 		`/public\`, "/public/%0d%0a", "/public/%7f", "/public/x;/../..", "/exact;", "/maybe/..;/admin", "/public/%5cadmin",
+		"/%61dmin", "/public/%73ecret", "/public/%40x", "/public/caf%c3%a9",
 	}
 	for _, proto := range []string{"http/1.1", "h2"} {
 		user, admin := newClient(t, e, proto), newClient(t, e, proto)

@@ -162,8 +162,16 @@ var goodStarts = []struct{ name, config string }{
 	{"no headers", with(`"headers":{}`)},
 	{"plain http", with(`"allow_insecure":true,"cookie":{"name":"session","secure":false}`)},
 	{"1 MiB to the byte", minimal + strings.Repeat(" ", 1<<20-len(minimal))},
-	{"1,000 rules", with(`"rules":[` + strings.Repeat(`{"path_prefix":"/a","require":{"data.a":["x",1,true]}},`, 999) + `{"path":"/b"}]`)},
+	{"1,000 rules", with(`"rules":[` + manyRules(999) + `{"path":"/b"}]`)},
 	{"10,000 revoked subjects", with(`"revoke":{"subjects":{` + manySubjects(10_000) + `}}`)},
+}
+
+func manyRules(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"path_prefix":"/a/%d","require":{"data.a":["x",1,true]}},`, i)
+	}
+	return b.String()
 }
 
 func manySubjects(n int) string {

@@ -178,6 +178,11 @@ func (p *plugin) writeCookies(headers [][2]string, cookies []string) {
 	for _, v := range cookies {
 		check(proxywasm.AddHttpResponseHeader("set-cookie", v))
 	}
+	for _, h := range headers {
+		if policy.TargetsCaches(h[0]) {
+			check(proxywasm.RemoveHttpResponseHeader(h[0]))
+		}
+	}
 	// RFC 9111, section 5.2.2.5; and the answer depended on the cookie.
 	check(proxywasm.ReplaceHttpResponseHeader("cache-control", "no-store"))
 	check(proxywasm.AddHttpResponseHeader("vary", "Cookie"))
@@ -211,6 +216,8 @@ func (p *plugin) readResponse(headers [][2]string) {
 			r.Expires = h[1]
 		case "age":
 			r.Age = h[1]
+		default:
+			r.Targeted = r.Targeted || policy.TargetsCaches(h[0])
 		}
 	}
 }

@@ -5,6 +5,9 @@ import "strings"
 // cacheable reports whether a response declares at now that it may be kept and used again (RFC 9111,
 // section 5.2.2 and 5.3). Silence is not a declaration.
 func (r *Response) cacheable(now int64) bool {
+	if r.Targeted {
+		return true
+	}
 	fresh, aged := false, false
 	for rest := r.CacheControl; rest != ""; {
 		var directive string

@@ -14,6 +14,7 @@ func (p *parser) check(c *Config) {
 	p.checkLogout(c)
 	for i := range c.Rules {
 		p.checkRule(c, i)
+		p.checkCovered(c, i)
 	}
 	p.checkReach(c)
 }
@@ -145,6 +146,16 @@ func (p *parser) checkRule(c *Config, i int) {
 		fail("session", u.Need.String(), "must be required where the rule has require or max_auth_age")
 	case u.Need == SessionRequired && u.Path != "" && u.Path == c.Login.path && c.Login.host == "":
 		fail("path", u.Path, "is the login page, which must be open to people without a session: a loop; set session to optional")
+	}
+}
+
+// checkCovered: the first rule that matches counts, so one behind a rule for all of its requests never
+// does. Whoever wrote it believes that it protects something.
+func (p *parser) checkCovered(c *Config, i int) {
+	for j := range c.Rules[:i] {
+		if c.Rules[j].covers(&c.Rules[i]) {
+			p.fail(ruleField(i, "path_prefix"), c.Rules[i].Path+c.Rules[i].PathPrefix, "never counts: rules["+strconv.Itoa(j)+"] stands before it and matches all of its requests; put the narrower rule first")
+		}
 	}
 }
 

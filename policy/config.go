@@ -102,7 +102,8 @@ func (c *Config) compile() error {
 	}
 	c.codec = codec
 	c.attributes = c.Cookie.Attributes
-	c.open = Rule{Need: SessionOptional}
+	// Passive, or being sent to the login page for being idle on one path would count as activity.
+	c.open = Rule{Need: SessionOptional, Passive: true}
 	for i := range c.Rules {
 		c.strictest = stricter(&c.strictest, &c.Rules[i])
 		c.byHost = c.byHost || len(c.Rules[i].Hosts) > 0

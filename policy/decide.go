@@ -113,7 +113,8 @@ func (c *Config) openSession(r *Request, now int64) (d Decision) {
 	}
 	o, ok := c.pick(jar, now)
 	if !ok {
-		return Decision{Reason: Invalid, Drop: true}
+		// Where something was planted beside ours, a deletion would take ours and leave that.
+		return Decision{Reason: Invalid, Drop: len(jar.Sessions) == 1 && !jar.Hostile}
 	}
 	d = Decision{Session: o.Session, Found: true}
 	s := &d.Session

@@ -42,6 +42,15 @@ func rfc3339(at int64) string { return time.Unix(at, 0).UTC().Format(time.RFC333
 // policyOf parses a config of these top-level fields; keys and login have defaults here.
 func policyOf(t testing.TB, fields ...string) *Config {
 	t.Helper()
+	c, err := tryPolicy(fields...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// tryPolicy is policyOf for configs that may be refused.
+func tryPolicy(fields ...string) (*Config, error) {
 	for _, needed := range [...][2]string{{`"keys"`, `"keys":[` + keyJSON("a", 0) + `]`}, {`"login"`, `"login":{"url":"/login"}`}} {
 		found := false
 		for _, f := range fields {
@@ -51,11 +60,7 @@ func policyOf(t testing.TB, fields ...string) *Config {
 			fields = append(fields, needed[1])
 		}
 	}
-	c, err := Parse("{"+strings.Join(fields, ",")+"}", testEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return Parse("{"+strings.Join(fields, ",")+"}", testEnv)
 }
 
 // counting fills with bytes that never repeat: randomness for tests.

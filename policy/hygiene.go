@@ -17,7 +17,9 @@ const (
 )
 
 // Ours reports whether a request header must not come from a client: x-session and all that begins
-// so, and every mapped name; case does not count, and _ is -, as for CGI and WSGI it is.
+// so, and every mapped name; case does not count, and whatever is no letter or digit is -, for servers
+// that hand headers over as environment variables make one and the same _ of it (RFC 3875, section
+// 4.1.18).
 func (c *Config) Ours(name string) bool {
 	if hasFoldedPrefix(name, CommandHeader) {
 		return true
@@ -44,15 +46,21 @@ func hasFoldedPrefix(name, prefix string) bool {
 
 func foldByte(c byte) byte {
 	switch {
-	case c == '_':
-		return '-'
+	case c >= 'a' && c <= 'z' || c >= '0' && c <= '9':
+		return c
 	case c >= 'A' && c <= 'Z':
 		return c | 0x20
 	}
-	return c
+	return '-'
 }
 
 func foldHeader(name string) string { return strings.ReplaceAll(name, "_", "-") }
+
+// TargetsCaches reports whether a response header holds cache directives for others than browsers
+// (RFC 9213, and what some of those others call theirs).
+func TargetsCaches(name string) bool {
+	return strings.HasSuffix(name, "cdn-cache-control") || name == "surrogate-control"
+}
 
 // SetsOurs reports whether a Set-Cookie value is for one of our two cookies.
 func (c *Config) SetsOurs(setCookie string) bool {

@@ -95,8 +95,11 @@ func weak(text string, secret []byte) bool {
 			return true
 		}
 	}
-	return distinct(secret) < 8 || periodic(secret) || steady(secret)
+	return distinct(secret) < 8 || periodic(secret) || steady(secret) || trim(folded) == published
 }
+
+// published is the test key of docs/format.md as it stands there.
+const published = "47e0acbc4dded2688a34972855dbff0895988a706767bbf330326062dc17b3d1"
 
 func distinct(b []byte) (n int) {
 	var seen [256]bool

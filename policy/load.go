@@ -12,6 +12,9 @@ import (
 // maxConfig bounds the filter JSON in bytes.
 const maxConfig = 1 << 20
 
+// maxRules bounds the rules, which a request may have to go through one by one.
+const maxRules = 1000
+
 // Defaults of the config, in seconds.
 const (
 	defaultIdle             = 15 * 60
@@ -167,6 +170,10 @@ func revoke(o *object) Revoke {
 
 func (p *parser) rules(root *object) (rules []Rule) {
 	root.list("rules", func(path string, v gjson.Result) {
+		if len(rules) == maxRules {
+			root.p.fail("rules", "", "has more than 1,000; every request may be held against each")
+			return
+		}
 		o := p.object(path, v, "path", "path_prefix", "hosts", "methods", "session", "activity", "idle", "absolute",
 			"max_auth_age", "when", "require")
 		if o.has("path") == o.has("path_prefix") {
@@ -186,7 +193,7 @@ func (p *parser) rules(root *object) (rules []Rule) {
 		}
 		for _, name := range [...]string{"path", "path_prefix"} {
 			if o.has(name) && !validPlain(o.text(name, "")) {
-				o.fail(name, "must be a plain path such as /admin: begins with /, only ASCII, no // or dot segment, no ? * ; # \\, nor these, / . or % escaped")
+				o.fail(name, "must be a plain path such as /admin: begins with /, only ASCII, no // or dot segment, no ? * ; # \\, nothing escaped but a space or bytes beyond ASCII, with capital digits")
 			}
 		}
 		rules = append(rules, u)

@@ -126,6 +126,7 @@ var badConfigs = []struct {
 	{"CF-354 sample key", withKey(`"secret":"REPLACE-ME-with-32-random-bytes-of-yours"`), "keys[0].secret", "(hidden)", "sample", oneKey, "schema"},
 	{"CF-354 sample key, any case", withKey(`"secret":"my-ChangeMe-key-f8Zk2lQx7vRb1nTw9"`), "keys[0].secret", "(hidden)", "sample", oneKey, "schema"},
 	{"CF-354 sample key in the variable", minimal, "keys[0].secret_env", "(hidden)", "sample", envMap{"K": "an-example-key-that-is-long-enough-0"}, "env"},
+	{"CF-354 published test key", minimal, "keys[0].secret_env", "(hidden)", "sample", envMap{"K": "47e0acbc4dded2688a34972855dbff0895988a706767bbf330326062dc17b3d1"}, "env"},
 	{"CF-355 not a time", withKey(`"secret_env":"K","sign_from":"2026-11-01"`), "keys[0].sign_from", "2026-11-01", "RFC 3339", oneKey, "schema"},
 	{"CF-355 a time as a number", withKey(`"secret_env":"K","sign_from":1793491200`), "keys[0].sign_from", "1793491200", "in quotes", oneKey, "schema"},
 	{"CF-355 hour of one digit", withKey(`"secret_env":"K","sign_from":"2026-11-01T8:00:00Z"`), "keys[0].sign_from", "T8:00", "RFC 3339", oneKey, "schema"},
@@ -196,6 +197,8 @@ var badConfigs = []struct {
 	{"CF-361 cookie name not ASCII", withCookie(`"name":"__Host-é"`), "cookie.name", "__Host-é", "token", oneKey, "schema"},
 	{"CF-361 prefix in another case", withInsecure(`"cookie":{"name":"__host-s"}`), "cookie.name", "__host-s", "__Host- or __Secure-", oneKey, "schema"},
 	{"CF-361 other prefix in another case", withInsecure(`"cookie":{"name":"__SECURE-s"}`), "cookie.name", "__SECURE-s", "__Host- or __Secure-", oneKey, "schema"},
+	{"CF-362 header that we read", withHeader(`"purpose":"subject"`), "headers.purpose", `"subject"`, "belongs to no other party", oneKey, "schema"},
+	{"CF-362 header that browsers own", withHeader(`"sec-fetch-user":"subject"`), "headers.sec-fetch-user", `"subject"`, "belongs to no other party", oneKey, "schema"},
 	{"CF-362 header name with a space", withHeader(`"x a":"id"`), "headers.x a", `"id"`, "lower case", oneKey, "schema"},
 	{"CF-362 header name with a line break", withHeader(`"x-a\r\nb":"id"`), "headers.x-a??b", `"id"`, "lower case", oneKey, "schema"},
 	{"CF-362 header name in capitals", withHeader(`"X-User":"id"`), "headers.X-User", `"id"`, "lower case", oneKey, "schema"},
@@ -231,6 +234,11 @@ var badConfigs = []struct {
 	{"CF-365 path empty", withRule(`"path":""`), "rules[0].path", `""`, "begins with /", oneKey, "schema"},
 	{"CF-365 path with //", withRule(`"path":"/a//b"`), "rules[0].path", "/a//b", "no //", oneKey, "schema"},
 	{"CF-365 path with a dot segment", withRule(`"path_prefix":"/a/../b"`), "rules[0].path_prefix", "/a/../b", "dot segment", oneKey, "schema"},
+	{"CF-365 path with a letter escaped", withRule(`"path":"/%61dmin"`), "rules[0].path", "/%61dmin", "escaped", oneKey, "schema"},
+	{"CF-365 path with small digits", withRule(`"path":"/caf%c3%a9"`), "rules[0].path", "/caf%c3%a9", "escaped", oneKey, "schema"},
+	{"CF-365 over 1,000 rules", withTop(`"rules":[` + strings.Repeat(`{"path":"/a"},`, 1000) + `{"path":"/b"}]`), "rules", "", "more than 1,000", oneKey, "schema"},
+	{"CF-365 behind a wider rule", withTop(`"rules":[{"path_prefix":"/","session":"optional"},{"path_prefix":"/admin","require":{"data.role":["admin"]}}]`), "rules[1].path_prefix", "/admin", "never counts", oneKey, "relation"},
+	{"CF-365 behind a rule for its methods and hosts", withTop(`"rules":[{"path_prefix":"/a","session":"off","hosts":["b.example","a.example"],"methods":["GET","POST"]},{"path":"/a/b","hosts":["a.example"],"methods":["POST"]}]`), "rules[1].path_prefix", "/a/b", "never counts", oneKey, "relation"},
 	{"CF-365 path with %2f", withRule(`"path":"/a%2Fb"`), "rules[0].path", "/a%2Fb", "escaped", oneKey, "schema"},
 	{"CF-365 path with %2e", withRule(`"path":"/%2e%2e"`), "rules[0].path", "/%2e%2e", "escaped", oneKey, "schema"},
 	{"CF-365 path with a broken escape", withRule(`"path":"/a%zz"`), "rules[0].path", "/a%zz", "escaped", oneKey, "schema"},
@@ -471,8 +479,8 @@ var goodConfigs = []struct {
 	{"off for / by one method", withRule(`"path_prefix":"/","methods":["PROPFIND"],"session":"off","activity":"active"`), oneKey, func(c *Config) {
 		c.Rules = []Rule{{PathPrefix: "/", Methods: []string{"PROPFIND"}, Need: SessionOff}}
 	}},
-	{"odd but plain paths", withTop(`"rules":[{"path":"/caf%C3%A9/.well-known/...a/a..b"},{"path":"/a:b@c,d=e&f+g'h(i)!$~"},{"path":"/%e0%a4%85/%f0%9f%8d%aa"}]`), oneKey, func(c *Config) {
-		c.Rules = []Rule{{Path: "/caf%C3%A9/.well-known/...a/a..b"}, {Path: "/a:b@c,d=e&f+g'h(i)!$~"}, {Path: "/%e0%a4%85/%f0%9f%8d%aa"}}
+	{"odd but plain paths", withTop(`"rules":[{"path":"/caf%C3%A9/.well-known/...a/a..b"},{"path":"/a:b@c,d=e&f+g'h(i)!$~"},{"path":"/%E0%A4%85/%F0%9F%8D%AA"}]`), oneKey, func(c *Config) {
+		c.Rules = []Rule{{Path: "/caf%C3%A9/.well-known/...a/a..b"}, {Path: "/a:b@c,d=e&f+g'h(i)!$~"}, {Path: "/%E0%A4%85/%F0%9F%8D%AA"}}
 	}},
 	{"conditions", withRule(`"path":"/a","when":{"data.a.b_c":["x",1.5,false],"data.0":[-1]}`), oneKey, func(c *Config) {
 		c.Rules = []Rule{{Path: "/a", When: []Condition{{"a.b_c", []string{`"x"`, "1.5", "false"}}, {"0", []string{"-1"}}}}}

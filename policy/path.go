@@ -28,8 +28,9 @@ func plainPath(p string) bool {
 	return true
 }
 
-// plainEscape looks at what follows a percent sign: two hex digits that hide neither a separator,
-// a dot, a control byte nor another escape, and are not the lead of overlong UTF-8.
+// plainEscape looks at what follows a percent sign. Plain are only escapes that have no other
+// spelling: of a space and of bytes beyond ASCII, with capital digits (RFC 3986, section 6.2.2). What
+// could stand there bare would slip past a rule that has it bare.
 func plainEscape(rest string) bool {
 	if len(rest) < 2 {
 		return false
@@ -39,13 +40,13 @@ func plainEscape(rest string) bool {
 		return false
 	}
 	switch c := byte(hi<<4 | lo); c {
-	case '/', '\\', '.', ';', '#', '?', '%', 0x7f, 0xc0, 0xc1:
+	case 0xc0, 0xc1: // leads of overlong UTF-8
 		return false
 	case 0xe0, 0xf0:
-		// Shortest form starts its second byte with at least %a0 or %90.
+		// Shortest form starts its second byte with at least %A0 or %90.
 		return len(rest) >= 5 && rest[2] == '%' && unhex(rest[3]) > 8 && (c == 0xf0 || unhex(rest[3]) > 9)
 	default:
-		return c > 0x1f && c < 0xf5
+		return c == ' ' || c >= 0x80 && c < 0xf5
 	}
 }
 
@@ -61,12 +62,13 @@ func plainSegment(rest string) bool {
 	return seg != "." && seg != ".."
 }
 
+// unhex reads a digit of an escape in its one plain spelling, which is capital.
 func unhex(c byte) int {
 	switch {
 	case c >= '0' && c <= '9':
 		return int(c - '0')
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		return int(c|0x20-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
 	}
 	return -1
 }

@@ -78,9 +78,10 @@ func subresource(dest string) bool {
 	return false
 }
 
-// preflight reports whether this is a CORS-preflight request (Fetch, section 3.3.2).
+// preflight reports whether this is a CORS-preflight request (Fetch, section 3.3.2), as a browser makes
+// it: without credentials, and to no other protocol.
 func (r *Request) preflight() bool {
-	return r.Method == "OPTIONS" && r.Origin != "" && r.RequestMethod != ""
+	return r.Method == "OPTIONS" && r.Origin != "" && validToken(r.RequestMethod) && r.Upgrade == "" && len(r.Jar.Lines) == 0
 }
 
 // passive reports whether the client says that no person is behind this request.

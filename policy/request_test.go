@@ -68,10 +68,14 @@ func TestPreflight(t *testing.T) {
 			}
 		})
 	}
-	// It shows no identity, even if cookies came along.
+	// A browser's preflight has no cookies and asks for no upgrade; what has is a request like others.
 	c := policyOf(t)
-	if d := c.Decide(ask(c, full, sessionLine(t, c, someone(epoch))), epoch); d.Live || d.Found || d.Drop {
+	if d := c.Decide(ask(c, full, "theme=dark"), epoch); d.Reason != Absent || d.Verdict != Login {
 		t.Errorf("preflight with cookies: %+v", d)
+	}
+	upgrade := without(func(r *Request) { r.Upgrade = "websocket" })
+	if d := c.Decide(ask(c, upgrade), epoch); d.Reason != Absent || d.Verdict != Login {
+		t.Errorf("preflight that upgrades: %+v", d)
 	}
 }
 

@@ -13,6 +13,9 @@ type Response struct {
 	// CacheControl, Expires and Age are header values; SetsOurs tells that the app itself set a
 	// cookie under one of our names.
 	CacheControl, Expires, Age string
+	// Targeted says that it has cache directives for others than browsers (RFC 9213), which outrank
+	// our no-store there.
+	Targeted bool
 }
 
 // Origin is what a response must know of its request, small enough to keep for each one in flight.

@@ -278,3 +278,26 @@ func TestNewIDs(t *testing.T) {
 		seen[reply.New] = true
 	}
 }
+
+// Directives for shared caches outrank our no-store there, so a cookie waits; a login cannot, and the
+// filter takes the directives away.
+func TestTargetedCaches(t *testing.T) {
+	c := policyOf(t)
+	asked := ask(c, Request{}, sessionLine(t, c, someone(epoch-5*minute)))
+	d := c.Decide(asked, epoch)
+	o := c.Origin(asked, &d, epoch, counting())
+	for _, targeted := range []bool{false, true} {
+		reply := c.Respond(&o, &Response{Status: 200, CacheControl: "no-store", Targeted: targeted}, epoch, counting())
+		if wrote := len(reply.Cookies) > 0; wrote == targeted {
+			t.Errorf("targeted %v: wrote %v", targeted, wrote)
+		}
+	}
+	for name, want := range map[string]bool{
+		"cdn-cache-control": true, "cloudflare-cdn-cache-control": true, "surrogate-control": true,
+		"cache-control": false, "surrogate-key": false,
+	} {
+		if TargetsCaches(name) != want {
+			t.Errorf("%s: want %v", name, want)
+		}
+	}
+}

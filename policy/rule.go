@@ -48,6 +48,31 @@ func (u *Rule) matches(r *Request, path string) bool {
 		(len(u.Hosts) == 0 || contains(u.Hosts, host(r.Authority)))
 }
 
+// covers reports whether every request that b is for is one that u, which asks no session, is for.
+func (u *Rule) covers(b *Rule) bool {
+	path := b.Path + b.PathPrefix
+	switch {
+	case len(u.When) > 0 || u.Path != "" && u.Path != b.Path:
+		return false
+	case u.PathPrefix != "" && !underPrefix(path, u.PathPrefix):
+		return false
+	}
+	return containsAll(u.Methods, b.Methods) && containsAll(u.Hosts, b.Hosts)
+}
+
+// containsAll: an empty list stands for any.
+func containsAll(list, of []string) bool {
+	if len(list) == 0 {
+		return true
+	}
+	for _, item := range of {
+		if !contains(list, item) {
+			return false
+		}
+	}
+	return len(of) > 0
+}
+
 // host is the authority's host in lower case: ports and a root dot name no other site.
 func host(authority string) string {
 	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') {

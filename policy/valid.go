@@ -123,11 +123,16 @@ func validCookiePath(s string) bool {
 
 // validHeaderName: a token in lower case that neither HTTP nor Envoy nor Curfew gives a meaning.
 func validHeaderName(s string) bool {
-	if !validToken(s) || lower(s) != s || len(s) > 64 || hasFoldedPrefix(s, "x-envoy-") {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	if s == "" || len(s) > 64 || hasFoldedPrefix(s, "x-envoy-") || hasFoldedPrefix(s, "sec-") || hasFoldedPrefix(s, "access-control-") {
 		return false
 	}
 	switch foldHeader(s) {
-	case "host", "cookie", "set-cookie", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "te",
+	case "accept", "purpose", "host", "cookie", "set-cookie", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "te",
 		"trailer", "upgrade", "content-length", "content-type", "expect", "authorization", "origin", "referer",
 		"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", ReasonHeader, ActivityHeader:
 		return false
