@@ -126,7 +126,7 @@ func TestAllocations(t *testing.T) {
 
 // Every worker of every proxy compiles the whole file.
 func TestSize(t *testing.T) {
-	const most = 250 * 1024
+	const most = 250_000
 	if n := len(wasmFile(t, ".wasm")); n > most {
 		t.Errorf("the built filter has %d bytes, want at most %d", n, most)
 	}

@@ -1,8 +1,6 @@
 package filter
 
 import (
-	"strconv"
-
 	"github.com/tetratelabs/proxy-wasm-go-sdk/proxywasm"
 	"github.com/tetratelabs/proxy-wasm-go-sdk/proxywasm/types"
 
@@ -204,7 +202,9 @@ func (p *plugin) readResponse(headers [][2]string) {
 	for _, h := range headers {
 		switch h[0] {
 		case ":status":
-			r.Status, _ = strconv.Atoi(h[1])
+			for i := 0; i < len(h[1]); i++ {
+				r.Status = r.Status*10 + int(h[1][i]-'0') // the host's own three digits
+			}
 		case policy.CommandHeader:
 			r.Commands = append(r.Commands, h[1])
 		case "cache-control":

@@ -136,7 +136,7 @@ func (o *object) flag(name string, otherwise bool) bool {
 	if v.Type != gjson.True && v.Type != gjson.False {
 		o.fail(name, "must be true or false")
 	}
-	return v.Bool()
+	return v.Type == gjson.True
 }
 
 func (o *object) choice(name string, options ...string) string {

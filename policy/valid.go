@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"strconv"
-	"strings"
-)
+import "strings"
 
 // parseTarget splits where a browser may be sent: a plain path of this site, or a URL.
 func parseTarget(target string, allowHTTP bool) (host, path string, ok bool) {
@@ -27,10 +24,16 @@ func parseTarget(target string, allowHTTP bool) (host, path string, ok bool) {
 
 func validAuthority(s string) bool {
 	name, port, has := strings.Cut(s, ":")
-	if n, err := strconv.Atoi(port); has && (err != nil || n < 1 || n > 65535 || strconv.Itoa(n) != port) {
-		return false
+	return validHost(name) && (!has || validPort(port))
+}
+
+func validPort(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !digit(s[i]) {
+			return false
+		}
 	}
-	return validHost(name)
+	return s != "" && s[0] != '0' && len(s) <= 5 && number(s) <= 65535
 }
 
 // validHost: labels of letters, digits and inner hyphens, in lower case, joined by dots (RFC 1123).
