@@ -45,11 +45,8 @@ func hasFoldedPrefix(name, prefix string) bool {
 }
 
 func foldByte(c byte) byte {
-	switch {
-	case c >= 'a' && c <= 'z' || c >= '0' && c <= '9':
+	if c = lowerByte(c); c >= 'a' && c <= 'z' || digit(c) {
 		return c
-	case c >= 'A' && c <= 'Z':
-		return c | 0x20
 	}
 	return '-'
 }

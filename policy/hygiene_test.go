@@ -82,12 +82,3 @@ func TestReasons(t *testing.T) {
 		seen[text] = true
 	}
 }
-
-func TestReasonEnds(t *testing.T) {
-	ends := map[Reason]bool{IdleTimeout: true, AbsoluteTimeout: true, Revoked: true, LoggedOut: true, Ended: true, Replaced: true}
-	for r := range Reason(ReasonCount) {
-		if got := r.ends(); got != ends[r] {
-			t.Errorf("%v: got %v", r, got)
-		}
-	}
-}

@@ -43,12 +43,3 @@ var reasonText = [ReasonCount]string{
 
 // String returns the reason's one name.
 func (r Reason) String() string { return reasonText[r] }
-
-// ends reports whether the reason means that a session which was ours is over.
-func (r Reason) ends() bool {
-	switch r {
-	case IdleTimeout, AbsoluteTimeout, Revoked, LoggedOut, Ended, Replaced:
-		return true
-	}
-	return false
-}

@@ -10,8 +10,7 @@ import (
 type Response struct {
 	Status   int
 	Commands []string // the values of x-session
-	// CacheControl, Expires and Age are header values; SetsOurs tells that the app itself set a
-	// cookie under one of our names.
+	// Header values; "" where the app sent none.
 	CacheControl, Expires, Age string
 	// Targeted says that it has cache directives for others than browsers (RFC 9213), which outrank
 	// our no-store there.
@@ -27,7 +26,7 @@ type Origin struct {
 	HadTouch  bool // the request carried a touch cookie
 	Drop      bool
 	TouchAt   int64
-	ExpiresAt int64
+	ExpiresAt int64 // with TouchAt or Renewed: when the session ends at the latest
 	Remember  bool
 	Renewed   string // the session cookie, sealed anew, or ""
 }
@@ -39,7 +38,7 @@ func (c *Config) Origin(r *Request, d *Decision, now int64, random func([]byte) 
 		ID: d.Session.ID, Found: d.Live, CanStart: d.CanStart, Insecure: r.Scheme != "https",
 		HadTouch: len(r.Jar.Touches) > 0, Drop: d.Drop, TouchAt: d.TouchAt, Remember: d.Session.Remember,
 	}
-	if d.Found {
+	if d.Live && (d.Renew || d.TouchAt != 0) {
 		// A cookie lives as long as its session does anywhere, not only under this request's rule.
 		whole := Decision{Session: d.Session}
 		c.deadlines(&whole, &c.open)
