@@ -222,7 +222,7 @@ func (c *Codec) Seal(s *Session, now int64, random func([]byte) error) (string, 
 	if !s.valid() {
 		return "", ErrInvalidSession
 	}
-	if fixedSize+len(s.Subject)+len(s.Data) > MaxPair {
+	if fixedSize+len(s.Subject)+len(s.Data)+len(s.Wrapped) > MaxPair {
 		return "", ErrTooLarge
 	}
 	payload := s.appendTo(nil)

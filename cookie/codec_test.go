@@ -110,7 +110,7 @@ func TestSealErrors(t *testing.T) {
 // What Open would refuse, Seal does not write.
 func TestSealRefusesBadPayloads(t *testing.T) {
 	c := codecA(t, false)
-	for _, p := range badPayloads {
+	for _, p := range allBadPayloads() {
 		if p.session == nil {
 			continue
 		}
@@ -338,7 +338,10 @@ func TestOpenDoesNotAllocate(t *testing.T) {
 	c, sealed := codecA(t, false), codecA(t, true)
 	token, box, touch := mustSeal(t, c, testSession()), mustSeal(t, sealed, testSession()), mustTouch(t, c, testID(), testNow)
 	forged := token[:len(token)-2] + "AA"
-	j := NewJar(testName)
+	wrapping := testSession()
+	wrapping.Wrapped = wrappedOf(loginCookie(), Wrapped{Name: "theme", Path: "/"})
+	wrapped, detached := mustSeal(t, sealed, wrapping), make([]byte, 0, MaxPair)
+	j, wj := NewJar(testName), NewJar(testName, "sessionid", "theme")
 	line := "a=b; " + testName + "=" + token + "; c=d; " + testName + TouchSuffix + "=" + touch
 	cases := []struct {
 		name string
@@ -349,6 +352,18 @@ func TestOpenDoesNotAllocate(t *testing.T) {
 		{"Open forged", func() bool { _, err := c.Open(forged, testNow); return err != nil }},
 		{"OpenTouch", func() bool { _, _, err := c.OpenTouch(touch, testID(), testNow); return err == nil }},
 		{"Jar.Add", func() bool { j.Reset(); j.Add(line); return len(j.Sessions) == 1 && j.Lines[0] == "a=b; c=d" }},
+		{"Jar.Add and Put, wrapped", func() bool {
+			wj.Reset()
+			wj.Add("sessionid=x; a=b c, d; " + "Theme=y")
+			wj.Put("sessionid", "z")
+			return wj.Lines[0] == "sessionid=z; a=b c, d"
+		}},
+		{"Open, Detach and CutWrapped", func() bool {
+			o, err := sealed.Open(wrapped, testNow)
+			detached = o.Session.Detach(detached[:0])
+			w, rest, ok := CutWrapped(o.Session.Wrapped)
+			return err == nil && ok && w.Reaches("/", testNow) && rest != "" && o.Session.AuthenticatedUntil() != 0
+		}},
 		{"Jar.Add, nothing of ours", func() bool { j.Reset(); j.Add("a=b; c=d"); return len(j.Lines) == 1 }},
 	}
 	for _, tc := range cases {

@@ -107,3 +107,12 @@ func hmacSum(key []byte, prefix string, message []byte) []byte {
 	h.Write(message)
 	return h.Sum(nil)
 }
+
+// wrappedOf is a session's Wrapped with these cookies.
+func wrappedOf(cookies ...Wrapped) string {
+	var b []byte
+	for i := range cookies {
+		b = AppendWrapped(b, &cookies[i])
+	}
+	return string(b)
+}

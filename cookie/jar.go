@@ -7,9 +7,11 @@ import "strings"
 const MaxCandidates = 8
 
 // Jar is what one request's Cookie lines hold, as far as Curfew is concerned: the values under its
-// two names, and the lines without them. It is filled by Add and reused by Reset.
+// two names, and the lines without them and without what the session wraps. It is filled by Add and
+// reused by Reset.
 type Jar struct {
 	session, touch string
+	wrapped        []string
 
 	// Sessions and Touches are the distinct values found, in order.
 	Sessions, Touches []string
@@ -25,8 +27,11 @@ type Jar struct {
 	kept []byte // backs the lines that had ours in their middle
 }
 
-// NewJar returns a Jar for the session cookie of that name and its touch cookie.
-func NewJar(name string) *Jar { return &Jar{session: name, touch: name + TouchSuffix} }
+// NewJar returns a Jar for the session cookie of that name and its touch cookie. Cookies under the
+// wrapped names are an app's own, which come from the session alone.
+func NewJar(name string, wrapped ...string) *Jar {
+	return &Jar{session: name, touch: name + TouchSuffix, wrapped: wrapped}
+}
 
 // Reset empties the jar for the next request and keeps its memory.
 func (j *Jar) Reset() {
@@ -75,7 +80,7 @@ func (j *Jar) keep(pair string, out int) {
 	j.kept = append(j.kept, pair...)
 }
 
-// take notes a pair if its name is one of ours and reports whether it was.
+// take notes a pair if its name is one of ours and reports whether it, or an app, must not see it there.
 func (j *Jar) take(pair string) bool {
 	pair = trimFront(pair)
 	eq := strings.IndexByte(pair, '=')
@@ -85,15 +90,19 @@ func (j *Jar) take(pair string) bool {
 	switch name := pair[:eq]; {
 	case name == j.session:
 		j.Sessions = j.note(j.Sessions, pair[eq+1:])
+		return true
 	case name == j.touch:
 		j.Touches = j.note(j.Touches, pair[eq+1:])
-	default:
-		if legacy(name) {
-			j.Hostile = true
-		}
-		return false
+		return true
+	case legacy(name):
+		j.Hostile = true
 	}
-	return true
+	for _, name := range j.wrapped {
+		if pair[:eq] == name || anyReads(pair, eq, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func (j *Jar) note(values []string, v string) []string {
@@ -128,4 +137,18 @@ func legacy(name string) bool {
 		}
 	}
 	return true
+}
+
+// Put sets an app's own cookie in front of the others.
+func (j *Jar) Put(name, value string) {
+	at := len(j.kept)
+	j.kept = append(append(append(j.kept, name...), '='), value...)
+	if len(j.Lines) == 0 {
+		j.Lines = append(j.Lines, "")
+	}
+	if j.Lines[0] != "" {
+		j.kept = append(append(j.kept, "; "...), j.Lines[0]...)
+	}
+	j.Lines[0] = text(j.kept[at:])
+	j.Cut = true
 }

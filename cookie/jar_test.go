@@ -151,3 +151,162 @@ func TestJarReset(t *testing.T) {
 		t.Errorf("%+v", j)
 	}
 }
+
+var wrappedPairs = []struct{ name, pair string }{
+	{"as it is", "sid=x"},
+	{"no value", "sid="},
+	{"upper case", "SID=x"},
+	{"some upper case", "sId=x"},
+	{"spaces around", " sid =x"},
+	{"tabs around", "\tsid\t=x"},
+	{"vertical tab", "\vsid=x"},
+	{"no-break space", "\u00a0sid=x"},
+	{"quotes", `"sid"=x`},
+	{"half quoted", `"sid=x"`},
+	{"= before", "=sid=x"},
+	{"== before", "==sid=x"},
+	{"escape", "s%69d=x"},
+	{"every character escaped", "%73%69%44=x"},
+	{"escaped space before", "%20sid=x"},
+	{"escaped space after", "sid%20=x"},
+	{"escaped = after", "sid%3D=x"},
+	{"plus before", "+sid=x"},
+	{"comma before", ",sid=x"},
+	{"dollar before", "$sid=x"},
+	{"PHP's array", "sid[]=x"},
+	{"PHP's array with a key", "sid[a]=x"},
+	{"PHP's array, escaped", "sid%5Ba%5D=x"},
+	{"escaped NUL", "sid%00a=x"},
+	{"NUL", "sid\x00a=x"},
+	{"underscore", "user_id=x"},
+	{"point for underscore", "user.id=x"},
+	{"space for underscore", "user id=x"},
+	{"minus for underscore", "USER-ID=x"},
+	{"bracket for underscore", "user[id=x"},
+	{"escape for underscore", "user%5Fid=x"},
+	{"escaped point for underscore", "user%2eid=x"},
+	{"behind a space", "a=b sid=x"},
+	{"behind a tab", "a=b\tsid=x"},
+	{"behind a form feed", "a=b\fsid=x"},
+	{"behind a comma", "a=b,sid=x"},
+	{"behind a comma and a space", "a=b, sid=x"},
+	{"behind a quoted value", `a="b" sid=x`},
+	{"behind two of another name", "a=b c=d SID =x"},
+	{"behind a backslash", `a=b\sid=x`},
+	{"behind a backslash and a question mark", `a=b\c?sid=x`},
+	{"behind a name that is broken", "a@sid=x"},
+	{"behind a broken name and =", `a"=sid=x`},
+	{"in a broken value", `a="b" user.id[0]=x`},
+	{"behind many spaces", "a=b" + strings.Repeat(" ", 5000) + "sid=x"},
+}
+
+// What some server may read as the cookie sid or user_id is cut out, wherever it stands.
+func TestJarWrapped(t *testing.T) {
+	j := NewJar("s", "sid", "user_id")
+	for _, tc := range wrappedPairs {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, line := range []struct{ in, out string }{
+				{tc.pair, ""}, {"c=d;" + tc.pair, "c=d"}, {tc.pair + "; c=d", "c=d"}, {"c=d; " + tc.pair + ";e=f", "c=d;e=f"},
+				{"s=1; " + tc.pair, ""}, {tc.pair + ";" + tc.pair, ""},
+			} {
+				j.Reset()
+				if j.Add(line.in); !j.Cut || j.Lines[0] != line.out {
+					t.Errorf("%q: cut %v, %q; want %q", line.in, j.Cut, j.Lines[0], line.out)
+				}
+			}
+		})
+	}
+}
+
+// What no server reads as sid or user_id keeps its bytes.
+func TestJarKeeps(t *testing.T) {
+	j := NewJar("s", "sid", "user_id")
+	for _, pair := range []string{
+		"xsid=x", "sid2=x", "sidx=x", "si=x", "id=x", "sid", "a=sid=x", "a=sid", "a=b=sid=x", "ssid=x", "sid-sid=x", "s%69dx=x",
+		"my-sid=x", "a.sid=x", "s_id=x", "si%64%64=x", "s%6=x", "sid%2=x", "sid%zz=x",
+		"user=id=x", "user=x", "userid=x", "user__id=x", "xuser_id=x", "user_idx=x", "user_id", "user%69id=x",
+		"next=/a?sid=x&user_id=y", "next=%2Fa%3Fsid%3Dx", `a="sid=x"`, "a={sid:1}", `a={"sid":1}`, `a="b" xsid=x`, "a=b, sid2=x", "a=b sid", "a=sid b",
+		"a=b, my-sid=x", "=x", "=", "", " ", "---", "-=-", "%20=%20",
+	} {
+		for _, line := range []string{pair, "c=d; " + pair, pair + ";c=d", "c=d;" + pair + "; e=f"} {
+			j.Reset()
+			if j.Add(line); j.Cut || j.Lines[0] != line {
+				t.Errorf("%q: cut %v, %q", line, j.Cut, j.Lines[0])
+			}
+		}
+	}
+}
+
+// A wrapped name's own spelling is cut whatever it is made of, and ours are never taken for one.
+func TestJarWrappedNames(t *testing.T) {
+	for _, name := range []string{"a%20b", "__", "%", "-sid-", "PHPSESSID", ".AspNetCore.Session", "__Secure-sid", "$a", "sid%00x"} {
+		j := NewJar("s", name)
+		if j.Add(name + "=x; c=d"); !j.Cut || j.Lines[0] != "c=d" {
+			t.Errorf("%q: cut %v, %q", name, j.Cut, j.Lines[0])
+		}
+	}
+	for _, tc := range []struct{ wrapped, line string }{
+		{"host-session", "__Host-session=1; __Host-session-seen=2"},
+		{"HOST_SESSION_SEEN", "__Host-session=1; __Host-session-seen=2"},
+	} {
+		j := NewJar("__Host-session", tc.wrapped)
+		if j.Add(tc.line); !cmp.Equal(j.Sessions, []string{"1"}) || !cmp.Equal(j.Touches, []string{"2"}) || j.Lines[0] != "" {
+			t.Errorf("%s: %+v", tc.wrapped, j)
+		}
+	}
+	j := NewJar("s", "version")
+	if j.Add("$Version=1; a=b"); !j.Hostile || j.Lines[0] != "a=b" {
+		t.Errorf("%+v", j)
+	}
+}
+
+func TestJarPut(t *testing.T) {
+	type put struct{ name, value string }
+	cases := []struct {
+		name string
+		in   []string
+		put  []put
+		want []string
+	}{
+		{"no line", nil, []put{{"sid", "x"}}, []string{"sid=x"}},
+		{"no line, two", nil, []put{{"a", "1"}, {"b", "2"}}, []string{"b=2; a=1"}},
+		{"empty line", []string{""}, []put{{"sid", "x"}}, []string{"sid=x"}},
+		{"line that held ours only", []string{"s=1"}, []put{{"sid", "x"}}, []string{"sid=x"}},
+		{"one line", []string{"a=b; c=d"}, []put{{"sid", "x"}}, []string{"sid=x; a=b; c=d"}},
+		{"one line that lost a cookie", []string{"a=b; s=1; c=d"}, []put{{"sid", "x"}}, []string{"sid=x; a=b; c=d"}},
+		{"in place of the browser's", []string{"sid=old; a=b"}, []put{{"sid", "new"}}, []string{"sid=new; a=b"}},
+		{"one line, three", []string{"a=b"}, []put{{"x", "1"}, {"x", "2"}, {"y", ""}}, []string{"y=; x=2; x=1; a=b"}},
+		{"many lines", []string{"a=b", "s=1", "c=d; s=1; e=f"}, []put{{"x", "1"}, {"y", "2"}}, []string{"y=2; x=1; a=b", "", "c=d; e=f"}},
+		{"many lines, the first empty", []string{"s=1", "a=b; sid=old; c=d"}, []put{{"x", "1"}}, []string{"x=1", "a=b; c=d"}},
+		{"spaces kept", []string{" a=b ;c"}, []put{{"x", `"1 2"`}}, []string{`x="1 2";  a=b ;c`}},
+	}
+	for _, room := range []int{0, 1 << 10} { // memory that grows under way, and memory that does not
+		for _, tc := range cases {
+			t.Run(fmt.Sprint(tc.name, " room=", room), func(t *testing.T) {
+				j := NewJar("s", "sid")
+				j.kept = make([]byte, 0, room)
+				for _, line := range tc.in {
+					j.Add(line)
+				}
+				// What was handed out before stays as it was.
+				var before, then []string
+				note := func() {
+					for _, line := range j.Lines {
+						before, then = append(before, line), append(then, strings.Clone(line))
+					}
+				}
+				note()
+				for _, p := range tc.put {
+					j.Put(p.name, p.value)
+					note()
+				}
+				if diff := cmp.Diff(tc.want, j.Lines); !j.Cut || diff != "" {
+					t.Errorf("cut %v (-want +got)\n%s", j.Cut, diff)
+				}
+				if diff := cmp.Diff(then, before); diff != "" {
+					t.Errorf("lines of before (-then +now)\n%s", diff)
+				}
+			})
+		}
+	}
+}

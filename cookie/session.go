@@ -23,8 +23,10 @@ const (
 )
 
 const (
-	flagRemember = 1 << 0
-	flagsKnown   = flagRemember
+	flagRemember   = 1 << 0
+	flagPersistent = 1 << 1
+	flagBrowser    = 1 << 2
+	flagRefused    = 1 << 3
 	// fixedSize counts flags, id, three times, two overrides, revision and three lengths.
 	fixedSize = 1 + IDSize + 3*5 + 2*4 + 4 + 3*2
 )
@@ -43,13 +45,26 @@ func (id ID) Hash() string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// Lifetime says whether a session's cookie outlives the browser.
+type Lifetime uint8
+
+// The lifetimes.
+const (
+	ByRemember Lifetime = iota // it does where Remember is set
+	Persistent                 // it does
+	Browser                    // it does not
+)
+
 // Session is what the session cookie carries. Times are Unix seconds.
 type Session struct {
 	ID       ID
-	Remember bool // persistent, under the config's `remember` timeouts
+	Remember bool // under the config's `remember` timeouts
+	Lifetime Lifetime
+	// Refused says that a write since this token's data did not fit into a cookie.
+	Refused bool
 	// StartedAt is when this id was made; the absolute timeout runs from it and nothing moves it.
 	StartedAt int64
-	// AuthenticatedAt is when the person last proved who they are; 0 without a subject.
+	// AuthenticatedAt is when the person last proved who they are; 0 for a session of nobody.
 	AuthenticatedAt int64
 	// IssuedAt is when this very token was written; idle counts from it until a touch is newer.
 	IssuedAt int64
@@ -57,19 +72,33 @@ type Session struct {
 	Idle, Absolute int64
 	// Revision counts the changes of Data.
 	Revision uint32
-	// Subject names the person; empty means an anonymous session.
+	// Subject names the person; empty where nobody logged in, or only the app knows who.
 	Subject string
 	// Data is a JSON object as text, or empty.
 	Data string
+	// Wrapped holds the app's own cookies, as AppendWrapped writes them one after the other.
+	Wrapped string
+}
+
+// OutlivesBrowser reports whether the session's cookie has a Max-Age.
+func (s *Session) OutlivesBrowser() bool {
+	return s.Lifetime == Persistent || s.Lifetime == ByRemember && s.Remember
+}
+
+// Detach copies the session's strings behind b, so that they outlive the token that they were read
+// from, and returns b with them.
+func (s *Session) Detach(b []byte) []byte {
+	at := len(b)
+	b = append(append(append(b, s.Subject...), s.Data...), s.Wrapped...)
+	copied := text(b[at:])
+	data := len(s.Subject) + len(s.Data)
+	s.Subject, s.Data, s.Wrapped = copied[:len(s.Subject)], copied[len(s.Subject):data], copied[data:]
+	return b
 }
 
 // appendTo writes the payload, big-endian, as docs/format.md lays it out.
 func (s *Session) appendTo(b []byte) []byte {
-	var flags byte
-	if s.Remember {
-		flags |= flagRemember
-	}
-	b = append(b, flags)
+	b = append(b, s.flags())
 	b = append(b, s.ID[:]...)
 	b = appendUint(b, 5, uint64(s.StartedAt))
 	b = appendUint(b, 5, uint64(s.AuthenticatedAt))
@@ -79,16 +108,36 @@ func (s *Session) appendTo(b []byte) []byte {
 	b = appendUint(b, 4, uint64(s.Revision))
 	b = append(appendUint(b, 2, uint64(len(s.Subject))), s.Subject...)
 	b = append(appendUint(b, 2, uint64(len(s.Data))), s.Data...)
-	return appendUint(b, 2, 0) // wrapped cookies: none yet
+	return append(appendUint(b, 2, uint64(len(s.Wrapped))), s.Wrapped...)
 }
 
-// parse reads a payload strictly: every byte accounted for, every value in range. Subject and Data
-// point into b.
+func (s *Session) flags() (f byte) {
+	if s.Remember {
+		f |= flagRemember
+	}
+	if s.Refused {
+		f |= flagRefused
+	}
+	return f | [...]byte{ByRemember: 0, Persistent: flagPersistent, Browser: flagBrowser}[s.Lifetime]
+}
+
+func (s *Session) setFlags(f byte) {
+	s.Remember, s.Refused = f&flagRemember != 0, f&flagRefused != 0
+	switch {
+	case f&flagPersistent != 0:
+		s.Lifetime = Persistent
+	case f&flagBrowser != 0:
+		s.Lifetime = Browser
+	}
+}
+
+// parse reads a payload strictly: every byte accounted for, every value in range. The strings point
+// into b.
 func (s *Session) parse(b []byte) error {
 	r := reader(b)
-	flags := r.uint(1)
+	flags := byte(r.uint(1))
 	copy(s.ID[:], r.bytes(IDSize))
-	s.Remember = flags&flagRemember != 0
+	s.setFlags(flags)
 	s.StartedAt = int64(r.uint(5))
 	s.AuthenticatedAt = int64(r.uint(5))
 	s.IssuedAt = int64(r.uint(5))
@@ -97,9 +146,10 @@ func (s *Session) parse(b []byte) error {
 	s.Revision = uint32(r.uint(4))
 	s.Subject = text(r.bytes(int(r.uint(2))))
 	s.Data = text(r.bytes(int(r.uint(2))))
-	wrapped := r.uint(2)
-	// A short payload ends with r nil; exactly all of it read ends with r empty.
-	if r == nil || len(r) != 0 || wrapped != 0 || flags&^flagsKnown != 0 || !s.valid() {
+	s.Wrapped = text(r.bytes(int(r.uint(2))))
+	// A short payload ends with r nil; exactly all of it read ends with r empty. Comparing flags
+	// catches unknown ones and two lifetimes.
+	if r == nil || len(r) != 0 || flags != s.flags() || !s.valid() {
 		return ErrPayload
 	}
 	return nil
@@ -110,12 +160,13 @@ func (s *Session) parse(b []byte) error {
 func (s *Session) valid() bool {
 	return s.StartedAt >= 0 && s.StartedAt <= s.IssuedAt && s.IssuedAt <= MaxTime &&
 		s.Idle >= 0 && s.Idle <= MaxOverride && s.Absolute >= 0 && s.Absolute <= MaxOverride &&
-		ValidSubject(s.Subject) && s.validAuthentication() && validData(s.Data)
+		s.Lifetime <= Browser && ValidSubject(s.Subject) && validData(s.Data) && validWrapped(s.Wrapped) && s.validAuthentication()
 }
 
-// validAuthentication: a subject has a time of authentication within the session's life, nobody has none.
+// validAuthentication: who is authenticated, as a subject or by one of the app's own cookies, became
+// so within the session's life; nobody else did.
 func (s *Session) validAuthentication() bool {
-	if s.Subject == "" {
+	if s.Subject == "" && !authenticates(s.Wrapped) {
 		return s.AuthenticatedAt == 0
 	}
 	return s.StartedAt <= s.AuthenticatedAt && s.AuthenticatedAt <= s.IssuedAt

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,17 +53,40 @@ type vectorKey struct {
 }
 
 type sessionFields struct {
-	ID              string `json:"id"`
-	Remember        bool   `json:"remember"`
-	StartedAt       int64  `json:"started_at"`
-	AuthenticatedAt int64  `json:"authenticated_at"`
-	IssuedAt        int64  `json:"issued_at"`
-	Idle            int64  `json:"idle"`
-	Absolute        int64  `json:"absolute"`
-	Revision        uint32 `json:"revision"`
-	Subject         string `json:"subject"`
-	Data            string `json:"data"`
-	Current         bool   `json:"current"`
+	ID              string          `json:"id"`
+	Remember        bool            `json:"remember"`
+	Persistent      bool            `json:"persistent"`
+	Browser         bool            `json:"browser"`
+	Refused         bool            `json:"refused"`
+	StartedAt       int64           `json:"started_at"`
+	AuthenticatedAt int64           `json:"authenticated_at"`
+	IssuedAt        int64           `json:"issued_at"`
+	Idle            int64           `json:"idle"`
+	Absolute        int64           `json:"absolute"`
+	Revision        uint32          `json:"revision"`
+	Subject         string          `json:"subject"`
+	Data            string          `json:"data"`
+	Wrapped         []wrappedFields `json:"wrapped"`
+	Current         bool            `json:"current"`
+}
+
+type wrappedFields struct {
+	Authenticates bool   `json:"authenticates"`
+	Name          string `json:"name"`
+	Path          string `json:"path"`
+	Expires       int64  `json:"expires"`
+	Value         string `json:"value"`
+}
+
+func fieldsOf(o Opened) sessionFields {
+	s, wrapped := o.Session, []wrappedFields{}
+	for w, rest, ok := CutWrapped(s.Wrapped); ok; w, rest, ok = CutWrapped(rest) {
+		wrapped = append(wrapped, wrappedFields{w.Authenticates, w.Name, w.Path, w.Expires, w.Value})
+	}
+	return sessionFields{
+		hex.EncodeToString(s.ID[:]), s.Remember, s.Lifetime == Persistent, s.Lifetime == Browser, s.Refused,
+		s.StartedAt, s.AuthenticatedAt, s.IssuedAt, s.Idle, s.Absolute, s.Revision, s.Subject, s.Data, wrapped, o.Current,
+	}
 }
 
 type touchFields struct {
@@ -114,11 +138,7 @@ func (v *vector) open(t testing.TB) (fields, class string) {
 	} else {
 		var o Opened
 		o, err = c.Open(v.Token, v.Now)
-		s := o.Session
-		result = sessionFields{
-			hex.EncodeToString(s.ID[:]), s.Remember, s.StartedAt, s.AuthenticatedAt, s.IssuedAt,
-			s.Idle, s.Absolute, s.Revision, s.Subject, s.Data, o.Current,
-		}
+		result = fieldsOf(o)
 	}
 	if err != nil {
 		return "", classOf(err)
@@ -175,8 +195,8 @@ func TestVectors(t *testing.T) {
 		}
 		names[v.Name] = true
 	}
-	if bad := len(vectors) - good; good < 20 || bad < 60 {
-		t.Errorf("%d good and %d bad vectors, want at least 20 and 60", good, bad)
+	if bad := len(vectors) - good; good < 100 || bad < 400 {
+		t.Errorf("%d good and %d bad vectors, want at least 100 and 400", good, bad)
 	}
 }
 
@@ -256,6 +276,9 @@ func TestDocumentedTokensAreVectors(t *testing.T) {
 		if !strings.Contains(string(doc), hex.EncodeToString(b)) {
 			t.Errorf("the worked example lacks sub-key %q, %x", purpose, b)
 		}
+	}
+	if want := hex.EncodeToString([]byte(wrappedOf(loginCookie()))); !strings.Contains(string(doc), "    "+want+"\n") {
+		t.Errorf("the section on wrapped cookies lacks its example, %s", want)
 	}
 }
 
@@ -361,6 +384,8 @@ func generateVectors(t testing.TB) []vector {
 		g.reset(sealed)
 		g.goodSessions()
 		g.reset(sealed)
+		g.goodFlags()
+		g.goodWrapped()
 		g.goodKeys()
 	}
 	g.reset(false)
@@ -402,6 +427,75 @@ func (g *generator) goodSessions() {
 		g.now = at
 		g.session(fmt.Sprint("issued at ", at), func(s *Session) { s.StartedAt, s.AuthenticatedAt, s.IssuedAt = at, at, at })
 	}
+}
+
+func (g *generator) goodFlags() {
+	g.session("persistent", func(s *Session) { s.Lifetime = Persistent })
+	g.session("browser", func(s *Session) { s.Lifetime = Browser })
+	g.session("refused", func(s *Session) { s.Refused = true })
+	g.session("remember, persistent", func(s *Session) { s.Remember, s.Lifetime = true, Persistent })
+	g.session("remember, browser, refused", func(s *Session) { s.Remember, s.Lifetime, s.Refused = true, Browser, true })
+}
+
+// appCookie is a wrapped cookie that breaks no rule.
+func appCookie() Wrapped {
+	return Wrapped{Name: "sessionid", Path: "/", Value: "abc", Expires: testNow + 3600}
+}
+
+// loginCookie is one that authenticates.
+func loginCookie() Wrapped {
+	w := appCookie()
+	w.Authenticates = true
+	return w
+}
+
+// wrappedWith is what a session wraps if of one cookie something is changed.
+func wrappedWith(change func(*Wrapped)) string {
+	w := appCookie()
+	change(&w)
+	return wrappedOf(w)
+}
+
+// many cookies that are told apart by name.
+func manyWrapped(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(wrappedOf(Wrapped{Name: fmt.Sprint("c", i), Path: "/", Value: "x"}))
+	}
+	return b.String()
+}
+
+func (g *generator) goodWrapped() {
+	nobody := func(s *Session) { s.Subject, s.AuthenticatedAt = "", 0 }
+	wrap := func(name, wrapped string) {
+		g.session(name, func(s *Session) { nobody(s); s.Wrapped = wrapped })
+	}
+	with := func(name string, change func(*Wrapped)) { wrap(name, wrappedWith(change)) }
+	login, theme := loginCookie(), Wrapped{Name: "theme", Path: "/", Value: "dark"}
+	g.session("wrapped: authenticates", func(s *Session) { s.Subject, s.Wrapped = "", wrappedOf(login) })
+	g.session("wrapped: last of two authenticates", func(s *Session) { s.Subject, s.Wrapped = "", wrappedOf(theme, login) })
+	g.session("wrapped: beside a subject", func(s *Session) { s.Wrapped = wrappedOf(theme) })
+	g.session("wrapped: authenticates, beside a subject", func(s *Session) { s.Wrapped = wrappedOf(login) })
+	g.session("wrapped: authenticates, all times equal", func(s *Session) {
+		s.Subject, s.Wrapped = "", wrappedOf(login)
+		s.StartedAt, s.AuthenticatedAt = s.IssuedAt, s.IssuedAt
+	})
+	wrap("wrapped: of nobody", wrappedOf(appCookie()))
+	wrap("wrapped: 16 cookies", manyWrapped(MaxWrapped))
+	wrap("wrapped: a name at two paths", wrappedOf(theme, Wrapped{Name: "theme", Path: "/shop", Value: "light"}))
+	wrap("wrapped: names that differ in case", wrappedOf(theme, Wrapped{Name: "Theme", Path: "/", Value: "light"}))
+	wrap("wrapped: paths that differ in case", wrappedOf(Wrapped{Name: "a", Path: "/s"}, Wrapped{Name: "a", Path: "/S"}))
+	with("wrapped: name of 64 bytes", func(w *Wrapped) { w.Name = strings.Repeat("n", MaxWrappedName) })
+	with("wrapped: name with other signs", func(w *Wrapped) { w.Name = `a b,"c"é` })
+	with("wrapped: path of 255 bytes", func(w *Wrapped) { w.Path = "/" + strings.Repeat("p", MaxWrappedPath-1) })
+	with("wrapped: path with other signs", func(w *Wrapped) { w.Path = `/a b=,"é` })
+	with("wrapped: no value", func(w *Wrapped) { w.Value = "" })
+	with("wrapped: value with other signs", func(w *Wrapped) { w.Value = `"a b", c=d==\é` })
+	with("wrapped: value not UTF-8", func(w *Wrapped) { w.Value = "a\xffb" })
+	with("wrapped: value of 1024 bytes", func(w *Wrapped) { w.Value = strings.Repeat("v", 1024) })
+	with("wrapped: with the browser's session", func(w *Wrapped) { w.Expires = 0 })
+	with("wrapped: expired", func(w *Wrapped) { w.Expires = 1 })
+	with("wrapped: latest expiry", func(w *Wrapped) { w.Expires = MaxTime })
 }
 
 func (g *generator) goodKeys() {
@@ -603,7 +697,9 @@ var badPayloads = []badPayload{
 	{name: "data null", session: func(s *Session) { s.Data = "null" }},
 	{name: "data with a space before", session: func(s *Session) { s.Data = " {}" }},
 	{name: "data with a line feed after", session: func(s *Session) { s.Data = "{}\n" }},
-	{name: "flag bit 1", bytes: func(b []byte) []byte { b[0] |= 2; return b }},
+	{name: "persistent and browser", bytes: func(b []byte) []byte { b[0] |= 2 | 4; return b }},
+	{name: "all flags", bytes: func(b []byte) []byte { b[0] |= 15; return b }},
+	{name: "flag bit 4", bytes: func(b []byte) []byte { b[0] |= 0x10; return b }},
 	{name: "flag bit 7", bytes: func(b []byte) []byte { b[0] |= 0x80; return b }},
 	{name: "subject one byte longer into data", bytes: func(b []byte) []byte { b[45]++; return b }},
 	{name: "subject one byte shorter", bytes: func(b []byte) []byte { b[45]--; return b }},
@@ -626,6 +722,87 @@ var badPayloads = []badPayload{
 	}},
 }
 
+// badWrapped are sections of wrapped cookies that break one rule each. The sessions around them have a
+// subject, so that nothing else is wrong.
+var badWrapped = func() (all []badPayload) {
+	add := func(name, wrapped string) {
+		all = append(all, badPayload{name: "wrapped: " + name, session: func(s *Session) { s.Wrapped = wrapped }})
+	}
+	one := wrappedOf(appCookie())
+	for _, cut := range []struct {
+		at   int
+		name string
+	}{
+		{1, "flags"}, {2, "length of name"}, {6, "middle of name"}, {11, "name"}, {12, "length of path"}, {13, "path"},
+		{15, "middle of expires"}, {18, "expires"}, {19, "middle of length of value"}, {20, "length of value"}, {22, "middle of value"},
+	} {
+		add("cut behind "+cut.name, one[:cut.at])
+		add("second cookie cut behind "+cut.name, wrappedOf(Wrapped{Name: "a", Path: "/"})+one[:cut.at])
+	}
+	add("a byte more", one+"\x00")
+	add("flag bit 1", "\x02"+one[1:])
+	add("flag bit 7", "\x80"+one[1:])
+	add("flags 0xff", "\xff"+one[1:])
+	add("value one byte longer", one[:19]+"\x04"+one[20:])
+	add("value one byte shorter", one[:19]+"\x02"+one[20:])
+	add("value, high byte of its length", one[:18]+"\x01"+one[19:])
+	add("name one byte longer", one[:1]+"\x0a"+one[2:])
+	add("17 cookies", manyWrapped(MaxWrapped+1))
+	add("the same cookie twice", one+one)
+	add("one name and path, two values", one+wrappedWith(func(w *Wrapped) { w.Value, w.Expires = "def", 0 }))
+	add("one name and path, another between", one+manyWrapped(1)+one)
+	for _, c := range []struct {
+		name   string
+		change func(*Wrapped)
+	}{
+		{"no name", func(w *Wrapped) { w.Name = "" }},
+		{"name of 65 bytes", func(w *Wrapped) { w.Name = strings.Repeat("n", MaxWrappedName+1) }},
+		{"name with =", func(w *Wrapped) { w.Name = "a=b" }},
+		{"name with ; in it", func(w *Wrapped) { w.Name = "a;b" }},
+		{"no path", func(w *Wrapped) { w.Path = "" }},
+		{"path not beginning with /", func(w *Wrapped) { w.Path = "shop/" }},
+		{"path with a space first", func(w *Wrapped) { w.Path = " /" }},
+		{"path with a space last", func(w *Wrapped) { w.Path = "/ " }},
+		{"path with ; in it", func(w *Wrapped) { w.Path = "/a;b" }},
+		{"value with ; in it", func(w *Wrapped) { w.Value = "a; b" }},
+		{"value of one ;", func(w *Wrapped) { w.Value = ";" }},
+	} {
+		add(c.name, wrappedWith(c.change))
+	}
+	for _, control := range []string{"\x00", "\t", "\n", "\r", "\x1f", "\x7f"} {
+		add(fmt.Sprintf("name with %q", control), wrappedWith(func(w *Wrapped) { w.Name = "a" + control + "b" }))
+		add(fmt.Sprintf("path with %q", control), wrappedWith(func(w *Wrapped) { w.Path = "/" + control + "b" }))
+		add(fmt.Sprintf("value with %q", control), wrappedWith(func(w *Wrapped) { w.Value = "a" + control + "b" }))
+	}
+	for _, s := range []string{" a", "a ", " "} {
+		add(fmt.Sprintf("name %q", s), wrappedWith(func(w *Wrapped) { w.Name = s }))
+		add(fmt.Sprintf("value %q", s), wrappedWith(func(w *Wrapped) { w.Value = s }))
+	}
+	return all
+}()
+
+// badAuthentication are authenticated_at and wrapped cookies that do not go together.
+var badAuthentication = []badPayload{
+	{name: "wrapped: authenticates, no authenticated_at", session: func(s *Session) {
+		s.Subject, s.AuthenticatedAt, s.Wrapped = "", 0, wrappedOf(loginCookie())
+	}},
+	{name: "wrapped: authenticates beside a subject, no authenticated_at", session: func(s *Session) {
+		s.AuthenticatedAt, s.Wrapped = 0, wrappedOf(loginCookie())
+	}},
+	{name: "wrapped: authenticated_at, none authenticates", session: func(s *Session) {
+		s.Subject, s.Wrapped = "", wrappedOf(appCookie())
+	}},
+	{name: "wrapped: authenticated before started", session: func(s *Session) {
+		s.Subject, s.AuthenticatedAt, s.Wrapped = "", s.StartedAt-1, wrappedOf(loginCookie())
+	}},
+	{name: "wrapped: authenticated after issued", session: func(s *Session) {
+		s.Subject, s.AuthenticatedAt, s.Wrapped = "", s.IssuedAt+1, wrappedOf(loginCookie())
+	}},
+}
+
+// allBadPayloads is all that breaks a rule of the payload.
+func allBadPayloads() []badPayload { return slices.Concat(badPayloads, badWrapped, badAuthentication) }
+
 func (p badPayload) payload() []byte {
 	s := testSession()
 	if p.session != nil {
@@ -636,7 +813,7 @@ func (p badPayload) payload() []byte {
 }
 
 func (g *generator) badPayloads() {
-	for _, p := range badPayloads {
+	for _, p := range allBadPayloads() {
 		g.bad("session", "payload", p.name, forge(g.t, g.opt, g.keys[0], p.payload()))
 	}
 	for _, at := range []int64{testNow + 61, 1 << 31, 1 << 32, MaxTime} {

@@ -24,6 +24,8 @@ MAX_LENGTH = 4096  # of the session cookie's name and the token together
 MAX_KEY_ID = 16
 MAX_SUBJECT = 256
 MAX_TIMEOUT = 400 * 24 * 60 * 60
+MAX_WRAPPED = 16
+MAX_WRAPPED_NAME = 64
 TAG_SIZE = 3
 MAC_SIZE = 32
 NONCE_SIZE = 24
@@ -31,6 +33,9 @@ POLY1305_SIZE = 16
 SEEN_SIZE = 5
 TOUCH_MAC_SIZE = 16
 TOUCH_BODY = 28  # characters of base64url
+
+FLAGS = {"remember": 1, "persistent": 2, "browser": 4, "refused": 8}
+AUTHENTICATES = 1
 
 TAGS = {"signed": b"1s.", "sealed": b"1e.", "touch": b"1t."}
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -167,7 +172,7 @@ def parse_payload(payload):
     flags = cursor.integer(1)
     session = {
         "id": cursor.take(16).hex(),
-        "remember": flags == 1,
+        **{name: flags & bit != 0 for name, bit in FLAGS.items()},
         "started_at": cursor.integer(5),
         "authenticated_at": cursor.integer(5),
         "issued_at": cursor.integer(5),
@@ -177,18 +182,47 @@ def parse_payload(payload):
     }
     subject = cursor.take(cursor.integer(2))
     data = cursor.take(cursor.integer(2))
-    wrapped = cursor.integer(2)
-    require(flags <= 1 and wrapped == 0 and not cursor.rest, "payload")
-    check_times(session, anonymous=not subject)
+    wrapped = parse_wrapped(cursor.take(cursor.integer(2)))
+    require(not cursor.rest, "payload")
+    require(flags <= sum(FLAGS.values()), "payload")
+    require(not (session["persistent"] and session["browser"]), "payload")
+    check_times(session, authenticated=subject or any(cookie["authenticates"] for cookie in wrapped))
     session["subject"] = check_subject(subject)
     session["data"] = check_data(data)
+    session["wrapped"] = wrapped
     return session
 
 
-def check_times(session, anonymous):
-    started, authenticated, issued = session["started_at"], session["authenticated_at"], session["issued_at"]
+def parse_wrapped(section):
+    """The app's own cookies, as vectors have them; they are told apart as bytes."""
+    cursor, cookies, seen = Cursor(section), [], set()
+    while cursor.rest:
+        flags = cursor.integer(1)
+        name = cursor.take(cursor.integer(1))
+        path = cursor.take(cursor.integer(1))
+        expires = cursor.integer(5)
+        value = cursor.take(cursor.integer(2))
+        require(flags <= AUTHENTICATES, "payload")
+        require(1 <= len(name) <= MAX_WRAPPED_NAME and b"=" not in name, "payload")
+        require(path[:1] == b"/", "payload")
+        require((name, path) not in seen, "payload")
+        seen.add((name, path))
+        cookie = {"name": check_text(name), "path": check_text(path), "value": check_text(value)}
+        cookies.append({**cookie, "expires": expires, "authenticates": flags == AUTHENTICATES})
+    require(len(cookies) <= MAX_WRAPPED, "payload")
+    return cookies
+
+
+def check_text(text):
+    require(all(byte >= 0x20 and byte not in b"\x7f;" for byte in text), "payload")
+    require(text == text.strip(b" "), "payload")
+    return text.decode("utf-8", "replace")
+
+
+def check_times(session, authenticated):
+    started, at, issued = session["started_at"], session["authenticated_at"], session["issued_at"]
     require(started <= issued, "payload")
-    require(authenticated == 0 if anonymous else started <= authenticated <= issued, "payload")
+    require(started <= at <= issued if authenticated else at == 0, "payload")
     require(session["idle"] <= MAX_TIMEOUT and session["absolute"] <= MAX_TIMEOUT, "payload")
 
 
