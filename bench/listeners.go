@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/curfew-proxy/curfew/cookie"
 )
@@ -34,11 +35,17 @@ type object = map[string]any
 func newListeners(nothing, curfew string) ([]*listener, error) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret)
-	signed, err := newCookies(secret, false)
+	plain := cookie.Session{Subject: subject, Data: data}
+	signed, err := newCookies(secret, false, plain)
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := newCookies(secret, true)
+	sealed, err := newCookies(secret, true, plain)
+	if err != nil {
+		return nil, err
+	}
+	app := cookie.Wrapped{Name: "sessionid", Path: "/", Value: rand.Text(), Authenticates: true}
+	wrapped, err := newCookies(secret, true, cookie.Session{Wrapped: string(cookie.AppendWrapped(nil, &app))})
 	if err != nil {
 		return nil, err
 	}
@@ -46,22 +53,23 @@ func newListeners(nothing, curfew string) ([]*listener, error) {
 		{id: "base", name: "no filter", cookies: signed},
 		{id: "again", name: "no filter again", cookies: signed},
 		{id: "nothing", name: "wasm that does nothing", cookies: signed, filters: []any{wasm("nothing", nothing, "")}},
-		{id: "signed", name: "Curfew signed", cookies: signed, filters: []any{wasm("signed", curfew, curfewConfig(secret, "signed"))}, guarded: true},
-		{id: "sealed", name: "Curfew sealed", cookies: sealed, filters: []any{wasm("sealed", curfew, curfewConfig(secret, "sealed"))}, guarded: true},
+		{id: "signed", name: "Curfew signed", cookies: signed, filters: []any{wasm("signed", curfew, curfewConfig(secret, `"mode": "signed"`))}, guarded: true},
+		{id: "sealed", name: "Curfew sealed", cookies: sealed, filters: []any{wasm("sealed", curfew, curfewConfig(secret, `"mode": "sealed"`))}, guarded: true},
+		{id: "wrap", name: "Curfew wrapping", cookies: wrapped, filters: []any{wasm("wrap", curfew, curfewConfig(secret, `"mode": "sealed"`, `"wrap": ["sessionid"]`))}, guarded: true},
 		{id: "jwt", name: "jwt_authn HS256", cookies: newToken(secret), filters: []any{jwtAuthn(secret)}, guarded: true},
 	}, nil
 }
 
-// newCookies mints what Curfew takes: a session, and a touch a little ahead, within the clock skew,
+// newCookies mints what Curfew takes: a session like s, and a touch a little ahead, within the clock skew,
 // so that none falls due in a slot.
-func newCookies(secret []byte, sealed bool) (func(int64) (string, error), error) {
+func newCookies(secret []byte, sealed bool, s cookie.Session) (func(int64) (string, error), error) {
 	codec, err := cookie.NewCodec(cookie.Options{Name: cookieName, Sealed: sealed, Skew: 60}, []cookie.Key{{ID: "bench", Secret: secret}})
 	if err != nil {
 		return nil, err
 	}
 	random := func(b []byte) error { _, err := rand.Read(b); return err }
 	return func(now int64) (string, error) {
-		s := cookie.Session{StartedAt: now, AuthenticatedAt: now, IssuedAt: now, Subject: subject, Data: data}
+		s.StartedAt, s.AuthenticatedAt, s.IssuedAt = now, now, now
 		_ = random(s.ID[:])
 		token, err := codec.Seal(&s, now, random)
 		if err != nil {
@@ -72,9 +80,14 @@ func newCookies(secret []byte, sealed bool) (func(int64) (string, error), error)
 	}, nil
 }
 
-func curfewConfig(secret []byte, mode string) string {
-	return fmt.Sprintf(`{"cookie": {"mode": %q}, "keys": [{"id": "bench", "secret": %q}], "login": {"url": "/login"}}`,
-		mode, base64.StdEncoding.EncodeToString(secret))
+// curfewConfig takes what stands in `cookie`, and further fields.
+func curfewConfig(secret []byte, inCookie string, more ...string) string {
+	fields := append([]string{
+		`"cookie": {` + inCookie + `}`,
+		fmt.Sprintf(`"keys": [{"id": "bench", "secret": %q}]`, base64.StdEncoding.EncodeToString(secret)),
+		`"login": {"url": "/login"}`,
+	}, more...)
+	return "{" + strings.Join(fields, ", ") + "}"
 }
 
 func wasm(name, file, config string) object {

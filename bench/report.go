@@ -43,7 +43,13 @@ func report(w io.Writer, listeners []*listener, costs [][]float64) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	noise := spreadOf(each(costs[1], costs[0], minus))
+	byID := map[string][]float64{}
+	for i, l := range listeners {
+		byID[l.id] = costs[i]
+	}
+	wrapping := spreadOf(each(byID["wrap"], byID["sealed"], minus))
+	fmt.Fprintf(w, "\nWrapping an app's own cookie adds %s us to a sealed session.\n", wrapping)
+	noise := spreadOf(each(byID["again"], byID["base"], minus))
 	_, err := fmt.Fprintf(w, "\nMedian of %d rounds (and the middle half). Noise of this machine: no filter again differs from no filter by %s us.\n", rounds, noise)
 	return err
 }

@@ -146,9 +146,13 @@ func (j *Jar) Put(name, value string) {
 	if len(j.Lines) == 0 {
 		j.Lines = append(j.Lines, "")
 	}
-	if j.Lines[0] != "" {
-		j.kept = append(append(j.kept, "; "...), j.Lines[0]...)
+	i := 0 // a line of its own would be a second one, which few apps can read
+	for i < len(j.Lines)-1 && j.Lines[i] == "" {
+		i++
 	}
-	j.Lines[0] = text(j.kept[at:])
+	if j.Lines[i] != "" {
+		j.kept = append(append(j.kept, "; "...), j.Lines[i]...)
+	}
+	j.Lines[i] = text(j.kept[at:])
 	j.Cut = true
 }

@@ -277,7 +277,7 @@ func TestJarPut(t *testing.T) {
 		{"in place of the browser's", []string{"sid=old; a=b"}, []put{{"sid", "new"}}, []string{"sid=new; a=b"}},
 		{"one line, three", []string{"a=b"}, []put{{"x", "1"}, {"x", "2"}, {"y", ""}}, []string{"y=; x=2; x=1; a=b"}},
 		{"many lines", []string{"a=b", "s=1", "c=d; s=1; e=f"}, []put{{"x", "1"}, {"y", "2"}}, []string{"y=2; x=1; a=b", "", "c=d; e=f"}},
-		{"many lines, the first empty", []string{"s=1", "a=b; sid=old; c=d"}, []put{{"x", "1"}}, []string{"x=1", "a=b; c=d"}},
+		{"many lines, the first empty", []string{"s=1", "a=b; sid=old; c=d"}, []put{{"x", "1"}}, []string{"", "x=1; a=b; c=d"}},
 		{"spaces kept", []string{" a=b ;c"}, []put{{"x", `"1 2"`}}, []string{`x="1 2";  a=b ;c`}},
 	}
 	for _, room := range []int{0, 1 << 10} { // memory that grows under way, and memory that does not

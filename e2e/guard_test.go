@@ -108,6 +108,20 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// An anonymous session passes the guard where the app sees all of it.
+func TestGuardAnonymous(t *testing.T) {
+	yaml := recipe(t, newApp(t))
+	e := startYAML(t, strings.Replace(yaml, `"headers":`, `"anonymous": true, "headers":`, 1))
+	c := newClient(t, e, "plain")
+	if r := c.command("/public", `{"set": {"theme": "dark"}}`); r.StatusCode != 200 {
+		t.Fatalf("set: %d %s", r.StatusCode, r.body)
+	}
+	r := c.do("GET", "/public", "")
+	if r.app == nil || r.app.Header.Get("x-session-reason") != "ok" || r.document(t).Data["theme"] != "dark" {
+		t.Errorf("%d %s", r.StatusCode, r.body)
+	}
+}
+
 // With the filter gone from the chain, the rest of the recipe lets nobody through.
 func TestGuardWithoutFilter(t *testing.T) {
 	e := startYAML(t, without(t, recipe(t, newApp(t)), "- name: curfew"))

@@ -149,7 +149,7 @@ func TestDocument(t *testing.T) {
 		if err := json.Unmarshal(doc["subject"], &subject); err != nil || subject != session.Subject {
 			t.Errorf("subject %s, %v", doc["subject"], err)
 		}
-		if len(doc) != 11 || string(doc["reason"]) != `"ok"` {
+		if len(doc) != 12 || string(doc["reason"]) != `"ok"` {
 			t.Errorf("document %s", whole)
 		}
 	})

@@ -7,20 +7,42 @@ import (
 	"github.com/curfew-proxy/curfew/policy"
 )
 
-// logStart and logEnd write one JSON line for each start and end of a session. Nothing in it comes
-// from a client: reasons are a closed list, the id is hashed.
-func (p *plugin) logStart(id cookie.ID) {
-	logEvent("session_start", policy.Started, id)
+// logStart, logRotate and logEnd write one JSON line for each start, new id and end of a session.
+// Nothing in it comes from a client: reasons are a closed list, ids are hashed, and who it was is
+// said only if the config wants it.
+func (p *plugin) logStart(s *cookie.Session, reason policy.Reason) {
+	p.logEvent(sessionStart, reason, s, "")
 }
 
-func (p *plugin) logEnd(id cookie.ID, reason policy.Reason) {
-	if p.ended.add(id) {
-		logEvent("session_end", reason, id)
+func (p *plugin) logRotate(before, after *cookie.Session) {
+	p.logEvent(sessionRotate, policy.Rotated, before, `,"next":"`+after.ID.Hash()+`"`)
+}
+
+func (p *plugin) logEnd(s *cookie.Session, reason policy.Reason) {
+	if p.ended.add(s.ID) {
+		p.logEvent(sessionEnd, reason, s, "")
 	}
 }
 
-func logEvent(event string, reason policy.Reason, id cookie.ID) {
-	proxywasm.LogInfo(`{"curfew":"` + event + `","reason":"` + reason.String() + `","session":"` + id.Hash() + `"}`)
+// event is what happens to a session as a whole. Its text is the word in the log and, after our
+// prefix, the counter's name.
+type event uint8
+
+const (
+	sessionStart event = iota
+	sessionRotate
+	sessionEnd
+	eventCount = iota
+)
+
+var eventText = [eventCount]string{"session_start", "session_rotate", "session_end"}
+
+func (p *plugin) logEvent(e event, reason policy.Reason, s *cookie.Session, more string) {
+	p.stats.events[e].pending++
+	if p.config.LogSubject && s.Subject != "" {
+		more += `,"subject":` + policy.JSONString(s.Subject)
+	}
+	proxywasm.LogInfo(`{"curfew":"` + eventText[e] + `","reason":"` + reason.String() + `","session":"` + s.ID.Hash() + `"` + more + `}`)
 }
 
 // reasonProperty is read in access logs as %FILTER_STATE(wasm.curfew_reason:PLAIN)%; where it is

@@ -5,10 +5,15 @@ import "github.com/curfew-proxy/curfew/policy"
 // stats are counts that this VM has not told the host yet. Telling costs a host call each, so a
 // tick does it for all requests of a second.
 type stats struct {
-	pending  [policy.ReasonCount]uint64
-	counters [policy.ReasonCount]uint32 // metric ids
-	pages    uint32                     // metric id
-	told     uint64
+	reasons [policy.ReasonCount]counter
+	events  [eventCount]counter
+	pages   uint32 // metric id
+	told    uint64
+}
+
+type counter struct {
+	id      uint32 // metric id
+	pending int64
 }
 
 // Names of metrics in Envoy, before its own prefix wasmcustom.
@@ -18,27 +23,41 @@ const (
 )
 
 // define reports false where the host takes no metrics.
-func (s *stats) define(h *host) bool {
-	for r := policy.Reason(0); r < policy.ReasonCount; r++ {
-		id, ok := h.defineMetric(metricCounter, counterPrefix+r.String())
-		if !ok {
+func (s *stats) define(h *host) (ok bool) {
+	for r := range s.reasons {
+		if ok = s.reasons[r].define(h, policy.Reason(r).String()); !ok {
 			return false
 		}
-		s.counters[r] = id
 	}
-	id, ok := h.defineMetric(metricGauge, pagesGauge)
-	s.pages = id
+	for e := range s.events {
+		if ok = s.events[e].define(h, eventText[e]); !ok {
+			return false
+		}
+	}
+	s.pages, ok = h.defineMetric(metricGauge, pagesGauge)
 	return ok
 }
 
-func (s *stats) count(r policy.Reason) { s.pending[r]++ }
+func (c *counter) define(h *host, name string) (ok bool) {
+	c.id, ok = h.defineMetric(metricCounter, counterPrefix+name)
+	return ok
+}
+
+func (c *counter) flush(h *host) {
+	if c.pending > 0 {
+		h.addMetric(c.id, c.pending)
+		c.pending = 0
+	}
+}
+
+func (s *stats) count(r policy.Reason) { s.reasons[r].pending++ }
 
 func (s *stats) flush(h *host) {
-	for r, n := range s.pending {
-		if n > 0 {
-			h.addMetric(s.counters[r], int64(n))
-			s.pending[r] = 0
-		}
+	for r := range s.reasons {
+		s.reasons[r].flush(h)
+	}
+	for e := range s.events {
+		s.events[e].flush(h)
 	}
 	s.flushPages(h)
 }

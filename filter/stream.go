@@ -21,18 +21,18 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	p := s.plugin
 	if !p.readRequest() {
 		p.stats.count(policy.Unreadable)
-		return s.answer(&policy.Decision{Reason: policy.Unreadable, Verdict: policy.Refuse})
+		return s.answer(&policy.Decision{Reason: policy.Unreadable, Verdict: policy.Refuse}, 0)
 	}
 	now := p.world.Now()
 	d := p.config.Decide(&p.request, now)
 	p.stats.count(d.Reason)
 	if d.Found && d.Drop {
-		p.logEnd(d.Session.ID, d.Reason)
+		p.logEnd(&d.Session, d.Reason)
 	}
 	if d.Verdict != policy.Pass {
-		return s.answer(&d)
+		return s.answer(&d, now)
 	}
-	s.origin = p.config.Origin(&p.request, &d, now, p.world.Random)
+	p.config.Keep(&s.origin, &p.request, &d, now)
 	p.forward(&d, now)
 	if d.Reason != policy.OK {
 		p.tell(d.Reason)
@@ -61,16 +61,18 @@ func (p *plugin) forward(d *policy.Decision, now int64) {
 	for _, name := range p.hostile {
 		check(proxywasm.RemoveHttpRequestHeader(name))
 	}
+	p.config.Restore(&p.request, d, now)
 	if p.request.Jar.Cut {
 		p.forwardCookies()
 	}
-	// At least one header that only we set goes to every app: a guard behind us demands it.
-	if p.config.Headers(d, now, setRequestHeader) == 0 {
+	// At least one header that only we set goes to every app: a guard behind us demands it, and by the
+	// usual mapping that is who it is from, or this.
+	if n := p.config.Headers(d, now, setRequestHeader); n == 0 || d.Session.Subject == "" {
 		setRequestHeader(policy.ReasonHeader, d.Reason.String())
 	}
 }
 
-// forwardCookies writes the Cookie lines without ours.
+// forwardCookies writes the Cookie lines without ours, and with what the session wraps.
 func (p *plugin) forwardCookies() {
 	lines := p.request.Jar.Lines
 	if len(lines) == 1 && lines[0] != "" {
@@ -86,11 +88,11 @@ func (p *plugin) forwardCookies() {
 }
 
 // answer replies in the app's place.
-func (s *stream) answer(d *policy.Decision) types.Action {
+func (s *stream) answer(d *policy.Decision, now int64) types.Action {
 	p := s.plugin
 	s.answered = true
 	p.tell(d.Reason)
-	send(p.config.Answer(&p.request, d))
+	send(p.config.Answer(&p.request, d, now))
 	return types.ActionPause
 }
 
@@ -105,7 +107,8 @@ func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 		return types.ActionContinue
 	}
 	commanded := p.host.hasResponseHeader(policy.CommandHeader)
-	if !commanded && s.origin.Idle() {
+	wraps := len(p.config.Wrap) > 0 && p.host.hasResponseHeader("set-cookie")
+	if !commanded && !wraps && s.origin.Idle() {
 		return types.ActionContinue
 	}
 	headers, err := proxywasm.GetHttpResponseHeaders()
@@ -119,14 +122,30 @@ func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 		p.stats.count(policy.BadCommand)
 		return s.badGateway(policy.FaultUnreadable)
 	}
+	if wraps {
+		check(proxywasm.RemoveHttpResponseHeader("set-cookie")) // any of them may be one of those
+	}
 	return types.ActionContinue // a cookie that cannot be written with care waits for the next
 }
 
-// respond is the rarer way: the app commands, or a cookie is to be written.
+// respond is the rarer way: the app commands, or a cookie is to be written or taken.
 func (s *stream) respond(headers [][2]string) types.Action {
 	p := s.plugin
 	p.readResponse(headers)
 	reply := p.config.Respond(&s.origin, &p.response, p.world.Now(), p.world.Random)
+	p.note(&s.origin, &reply)
+	if reply.Reason == policy.BadCommand {
+		return s.badGateway(reply.Fault)
+	}
+	if reply.Fault != "" {
+		proxywasm.LogError("curfew: " + string(reply.Fault))
+	}
+	p.writeCookies(headers, reply.Cookies)
+	return types.ActionContinue
+}
+
+// note counts and logs what a response did.
+func (p *plugin) note(o *policy.Origin, reply *policy.Reply) {
 	if reply.Reason != policy.OK {
 		p.stats.count(reply.Reason)
 	}
@@ -134,21 +153,24 @@ func (s *stream) respond(headers [][2]string) types.Action {
 		if reply.Ended != reply.Reason {
 			p.stats.count(reply.Ended)
 		}
-		p.logEnd(s.origin.ID, reply.Ended)
+		p.logEnd(&o.Session, reply.Ended)
 	}
 	switch reply.Reason {
-	case policy.BadCommand:
-		return s.badGateway(reply.Fault)
-	case policy.Started:
-		p.logStart(reply.New)
-		p.tell(policy.Started)
+	case policy.Opened, policy.Started:
+		p.logStart(&reply.Session, reply.Reason)
+		p.tell(reply.Reason)
+	case policy.Rotated:
+		p.logRotate(&o.Session, &reply.Session)
+		p.tell(reply.Reason)
 	case policy.Ended:
-		p.tell(policy.Ended)
+		if reply.Session.StartedAt != 0 {
+			p.stats.count(policy.Opened)
+			p.logStart(&reply.Session, policy.Opened)
+		}
+		p.tell(reply.Reason)
+	case policy.TooLarge:
+		p.tell(reply.Reason)
 	}
-	if len(reply.Cookies) > 0 {
-		p.writeCookies(headers, reply.Cookies)
-	}
-	return types.ActionContinue
 }
 
 func (s *stream) badGateway(fault policy.Fault) types.Action {
@@ -162,42 +184,53 @@ func (s *stream) badGateway(fault policy.Fault) types.Action {
 	return types.ActionPause
 }
 
-// writeCookies adds ours to the response. Whatever the app itself set under our names goes, for a
-// browser would take the last.
+// writeCookies adds ours to the response, and takes out what the browser must not get.
 func (p *plugin) writeCookies(headers [][2]string, cookies []string) {
-	if p.ownNames(headers) {
-		check(proxywasm.RemoveHttpResponseHeader("set-cookie"))
-		for _, h := range headers {
-			if h[0] == "set-cookie" && !p.config.SetsOurs(h[1]) {
-				check(proxywasm.AddHttpResponseHeader("set-cookie", h[1]))
-			}
-		}
+	p.cutCookies(headers, len(cookies) > 0)
+	if len(cookies) == 0 {
+		return
 	}
 	for _, v := range cookies {
 		check(proxywasm.AddHttpResponseHeader("set-cookie", v))
 	}
+	varies := false
 	for _, h := range headers {
 		if policy.TargetsCaches(h[0]) {
 			check(proxywasm.RemoveHttpResponseHeader(h[0]))
 		}
+		varies = varies || h[0] == "vary" && (h[1] == "Cookie" || h[1] == "*")
 	}
 	// RFC 9111, section 5.2.2.5; and the answer depended on the cookie.
 	check(proxywasm.ReplaceHttpResponseHeader("cache-control", "no-store"))
-	check(proxywasm.AddHttpResponseHeader("vary", "Cookie"))
+	if !varies {
+		check(proxywasm.AddHttpResponseHeader("vary", "Cookie"))
+	}
 }
 
-func (p *plugin) ownNames(headers [][2]string) bool {
+// cutCookies takes the app's Set-Cookie lines out that sessions wrap, and where we write cookies, what
+// it set under our names: a browser would take the last.
+func (p *plugin) cutCookies(headers [][2]string, ours bool) {
+	cut := func(h [2]string) bool {
+		return h[0] == "set-cookie" && (p.config.Wraps(h[1]) || ours && p.config.SetsOurs(h[1]))
+	}
+	any := false
 	for _, h := range headers {
-		if h[0] == "set-cookie" && p.config.SetsOurs(h[1]) {
-			return true
+		any = any || cut(h)
+	}
+	if !any {
+		return
+	}
+	check(proxywasm.RemoveHttpResponseHeader("set-cookie"))
+	for _, h := range headers {
+		if h[0] == "set-cookie" && !cut(h) {
+			check(proxywasm.AddHttpResponseHeader("set-cookie", h[1]))
 		}
 	}
-	return false
 }
 
 // readResponse takes what Respond asks about.
 func (p *plugin) readResponse(headers [][2]string) {
-	p.response = policy.Response{Commands: p.response.Commands[:0]}
+	p.response = policy.Response{Commands: p.response.Commands[:0], SetCookies: p.response.SetCookies[:0]}
 	r := &p.response
 	for _, h := range headers {
 		switch h[0] {
@@ -207,6 +240,10 @@ func (p *plugin) readResponse(headers [][2]string) {
 			}
 		case policy.CommandHeader:
 			r.Commands = append(r.Commands, h[1])
+		case "set-cookie":
+			if p.config.Wraps(h[1]) {
+				r.SetCookies = append(r.SetCookies, h[1])
+			}
 		case "cache-control":
 			if r.CacheControl != "" {
 				r.CacheControl += ","
@@ -224,7 +261,8 @@ func (p *plugin) readResponse(headers [][2]string) {
 
 // OnHttpStreamDone implements types.HttpContext.
 func (s *stream) OnHttpStreamDone() {
-	s.origin, s.answered = policy.Origin{}, false
+	s.origin.Forget()
+	s.answered = false
 	s.plugin.idle = append(s.plugin.idle, s)
 }
 

@@ -128,9 +128,9 @@ func TestVectors(t *testing.T) {
 }
 
 // visit is a page load that does not slide a session's time.
-func visit(h *wasmHost, cookies string) {
+func visit(h *wasmHost, path, cookies string) {
 	h.exchange([][2]string{
-		{":method", "GET"}, {":path", "/page"}, {":scheme", "https"}, {":authority", "shop.example"}, {"accept", "text/html"},
+		{":method", "GET"}, {":path", path}, {":scheme", "https"}, {":authority", "shop.example"}, {"accept", "text/html"},
 		{"x-session-activity", "passive"}, {"cookie", cookies},
 	}, [][2]string{{":status", "200"}})
 }
@@ -159,7 +159,7 @@ func refused(t *testing.T, h *wasmHost, reason string) {
 }
 
 func (v *vector) runSession(t *testing.T, h *wasmHost) {
-	visit(h, v.Options.Name+"="+v.Token)
+	visit(h, "/page", v.Options.Name+"="+v.Token)
 	var f vectorSession
 	switch {
 	case v.Fields == nil:
@@ -182,6 +182,10 @@ func (v *vector) runSession(t *testing.T, h *wasmHost) {
 		refused(t, h, "idle_timeout")
 	case h.now >= expiresAt:
 		refused(t, h, "absolute_timeout")
+	case f.AuthenticatedAt == 0:
+		refused(t, h, "anonymous")
+		visit(h, "/login", v.Options.Name+"="+v.Token)
+		fallthrough
 	default:
 		if diff := cmp.Diff(f.document(t, h.now), seen(t, h)); h.local != 0 || diff != "" {
 			t.Errorf("reply %d for %q (-want +got):\n%s", h.local, h.reason, diff)
@@ -238,7 +242,7 @@ func (v *vector) runTouch(t *testing.T, h *wasmHost) {
 			want = max(want, min(f.Seen, h.now))
 		}
 	}
-	visit(h, o.Name+"="+token+"; "+o.Name+cookie.TouchSuffix+"="+v.Token)
+	visit(h, "/page", o.Name+"="+token+"; "+o.Name+cookie.TouchSuffix+"="+v.Token)
 	if d := seen(t, h); d == nil || d.Subject != s.Subject || d.TouchedAt != want {
 		t.Errorf("the app saw %+v by %q, want it touched at %d", d, h.reason, want)
 	}

@@ -23,8 +23,8 @@ type Answer struct {
 	GRPC    int32 // grpc-status, or -1
 }
 
-// Answer turns a decision other than Pass into a reply to that request.
-func (c *Config) Answer(r *Request, d *Decision) Answer {
+// Answer turns a decision other than Pass into a reply to that request at now (Unix seconds).
+func (c *Config) Answer(r *Request, d *Decision, now int64) Answer {
 	asker := r.asker()
 	a := Answer{GRPC: noGRPC}
 	// No cache may keep what depended on a cookie (RFC 9111, section 3.5 does not cover cookies).
@@ -39,15 +39,26 @@ func (c *Config) Answer(r *Request, d *Decision) Answer {
 	default:
 		c.sendToLogin(&a, r, asker, d.Reason)
 	}
-	if d.Drop && asker != Prefetch {
-		for _, v := range c.Deletions() {
-			a.add("set-cookie", v)
-		}
+	if asker == Prefetch {
+		return a
+	}
+	if d.Drop || asker == Page {
+		// Whatever asks, once the cookies are gone no later request knows why.
+		a.setCookies(c.messages(d.Reason, now))
+	}
+	if d.Drop {
+		a.setCookies(c.Deletions())
 	}
 	return a
 }
 
 func (a *Answer) add(name, value string) { a.Headers = append(a.Headers, [2]string{name, value}) }
+
+func (a *Answer) setCookies(values []string) {
+	for _, v := range values {
+		a.add("set-cookie", v)
+	}
+}
 
 // sendToLogin answers by what is asking: a redirect helps only where a person sees the next page.
 // Never 307 or 308: they would carry a form's body to the login page.

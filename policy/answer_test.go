@@ -108,7 +108,7 @@ func TestAnswerTable(t *testing.T) {
 				if d.Reason != s.reason || d.Drop != s.drop || d.Live || d.Verdict == Pass {
 					t.Fatalf("decided %+v, want %v, drop %v", d, s.reason, s.drop)
 				}
-				if diff := cmp.Diff(expected(a.asker, a.status, a.next, s), c.Answer(asked, &d)); diff != "" {
+				if diff := cmp.Diff(expected(a.asker, a.status, a.next, s), c.Answer(asked, &d, epoch)); diff != "" {
 					t.Error(diff)
 				}
 			})
@@ -121,7 +121,7 @@ func TestProblemIsJSON(t *testing.T) {
 	asked := ask(c, Request{})
 	d := c.Decide(asked, epoch)
 	var body struct{ Login string }
-	if err := json.Unmarshal(c.Answer(asked, &d).Body, &body); err != nil || body.Login != `/a"b?c=d&next=/&reason=absent` {
+	if err := json.Unmarshal(c.Answer(asked, &d, epoch).Body, &body); err != nil || body.Login != `/a"b?c=d&next=/&reason=absent` {
 		t.Errorf("%v: %s", err, body.Login)
 	}
 }
@@ -140,7 +140,7 @@ func TestDeletionsRepeatAttributes(t *testing.T) {
 func TestAnswerOthers(t *testing.T) {
 	c := policyOf(t)
 	plain := ask(c, Request{})
-	unreadable := c.Answer(plain, &Decision{Reason: Unreadable, Verdict: Refuse})
+	unreadable := c.Answer(plain, &Decision{Reason: Unreadable, Verdict: Refuse}, epoch)
 	for _, tt := range []struct {
 		name   string
 		got    Answer
@@ -191,7 +191,7 @@ func TestAnswerLogout(t *testing.T) {
 			r.Path = "/logout?x=1"
 			asked := ask(c, r, tt.cookies)
 			d := c.Decide(asked, epoch)
-			a := c.Answer(asked, &d)
+			a := c.Answer(asked, &d, epoch)
 			if d.Reason != tt.reason || d.Found != tt.found || d.Live || a.Status != tt.status || len(setCookies(a.Headers)) != tt.deleted {
 				t.Errorf("decided %v found %v live %v, answered %+v", d.Reason, d.Found, d.Live, a)
 			}

@@ -3,12 +3,15 @@ package policy
 import (
 	"strconv"
 	"strings"
+
+	"github.com/curfew-proxy/curfew/cookie"
 )
 
 // check looks at what fields mean together. Whatever would half work, loop or protect nothing is
 // refused before the first request.
 func (p *parser) check(c *Config) {
 	p.checkCookie(c)
+	p.checkWrap(c)
 	p.checkTimeouts(c)
 	p.checkLogin(c)
 	p.checkLogout(c)
@@ -49,6 +52,31 @@ func (p *parser) checkCookie(c *Config) {
 	case !prefixed && !c.AllowInsecure:
 		fail("name", k.Name, "without __Host- or __Secure- a sibling host can plant the cookie; set allow_insecure to true (top level) if that is meant")
 	}
+}
+
+func (p *parser) checkWrap(c *Config) {
+	for i, name := range c.Wrap {
+		fail := func(rule string) { p.fail("wrap["+strconv.Itoa(i)+"]", name, rule) }
+		switch {
+		case !c.Cookie.Sealed:
+			fail("would let the browser read the app's cookie; set cookie.mode to sealed")
+		case c.ReportOnly:
+			fail("takes the app's cookies from the browser, which report_only promises not to; leave either out")
+		case alike(name, c.Cookie.Name) || alike(name, c.Cookie.Name+cookie.TouchSuffix):
+			fail("is a cookie of Curfew's own, or some server takes it for one; name one of the app's")
+		case c.django != nil && alike(name, cookie.DjangoMessages):
+			fail("is the cookie that django_messages sets; leave either out")
+		case contains(c.Wrap[:i], name):
+			fail("stands twice; keep one")
+		}
+	}
+}
+
+// alike reports whether two cookie names are one to a lenient server.
+func alike(a, b string) bool {
+	bare := func(s string) string { return strings.Trim(s, "!#$%&'*+-.^_`|~") }
+	a, b = bare(a), bare(b)
+	return len(a) == len(b) && hasFoldedPrefix(a, b)
 }
 
 func (p *parser) checkTimeouts(c *Config) {

@@ -5,7 +5,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
-	"github.com/tidwall/pretty"
 
 	"github.com/curfew-proxy/curfew/cookie"
 )
@@ -29,34 +28,48 @@ const (
 	FaultJSON       Fault = "x-session is not one JSON object with unique keys, at most 16 levels deep"
 	FaultUnknown    Fault = "x-session has an unknown command"
 	FaultType       Fault = "x-session has a command or a field of the wrong type"
-	FaultTogether   Fault = "start and end cannot come together"
+	FaultTogether   Fault = "end comes alone, and start only with expire_in"
 	FaultEmpty      Fault = "x-session has no command"
 	FaultSubject    Fault = "start.subject must be 1 to 256 bytes of UTF-8 without control characters"
-	FaultTimeout    Fault = "start.idle and start.absolute must be durations such as 15m, at least twice timeouts.touch and at most 9600h"
+	FaultTimeout    Fault = "a timeout must be a duration such as 15m, from 1s to 9600h"
 	FaultRoute      Fault = "start is allowed only on a route of login.start_on"
 	FaultStatus     Fault = "start is allowed only with a status below 400"
-	FaultInsecure   Fault = "start over plain http needs allow_insecure"
-	FaultStored     Fault = "start and end are not allowed on a response that a cache served"
+	FaultInsecure   Fault = "a session over plain http needs allow_insecure"
+	FaultStored     Fault = "a response that a cache served cannot change a session"
+	FaultNoSession  Fault = "there is no live session here; only set begins one, where the config has anonymous: true"
+	FaultOff        Fault = "a wrapped cookie is lost: the rule for this path has session: off"
 	FaultTooLarge   Fault = "the session does not fit into a cookie of 4096 bytes"
 	FaultNoKey      Fault = "no key signs yet: the first sign_from is in the future"
 	FaultRandomness Fault = "the source of randomness failed"
 )
 
-// command is a parsed x-session response header.
+// command is a parsed x-session response header. The zero command asks for nothing.
 type command struct {
-	end   bool
-	start *start
+	start    *start
+	set      string // a JSON merge patch, or ""
+	expire   *expiry
+	remember *bool
+	rotate   bool
+	end      bool
 }
 
 type start struct {
 	subject, data  string
-	remember       bool
+	remember, keep bool
 	idle, absolute int64
 }
 
-// parseCommand reads the one value of x-session, strictly.
+// expiry is what expire_in says of this very session.
+type expiry struct {
+	idle     int64
+	lifetime cookie.Lifetime
+}
+
+// parseCommand reads the one value of x-session, strictly. None is no command.
 func (c *Config) parseCommand(values []string) (cmd command, fault Fault) {
 	switch {
+	case len(values) == 0:
+		return cmd, ""
 	case len(values) > 1:
 		return cmd, FaultMany
 	case values[0] == "" || len(values[0]) > maxCommand:
@@ -69,35 +82,63 @@ func (c *Config) parseCommand(values []string) (cmd command, fault Fault) {
 		return cmd, FaultJSON
 	}
 	doc.ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
-		case "start":
-			cmd.start, fault = c.parseStart(value)
-		case "end":
-			if cmd.end = value.Type == gjson.True; !cmd.end {
-				fault = FaultType
-			}
-		default:
-			fault = FaultUnknown
-		}
+		fault = cmd.field(key.Str, value)
 		return fault == ""
 	})
-	switch {
-	case fault != "":
-	case cmd.end && cmd.start != nil:
-		fault = FaultTogether
-	case !cmd.end && cmd.start == nil:
-		fault = FaultEmpty
+	if fault == "" {
+		fault = cmd.check()
 	}
 	return cmd, fault
 }
 
-func (c *Config) parseStart(v gjson.Result) (s *start, fault Fault) {
+func (cmd *command) field(key string, v gjson.Result) (fault Fault) {
+	switch key {
+	case "start":
+		cmd.start, fault = parseStart(v)
+	case "set":
+		if !v.IsObject() {
+			return FaultType
+		}
+		cmd.set = v.Raw
+	case "expire_in":
+		cmd.expire, fault = parseExpiry(v)
+	case "remember":
+		cmd.remember = new(bool)
+		fault = parseBool(v, cmd.remember)
+	case "rotate":
+		cmd.rotate, fault = true, mustBeTrue(v)
+	case "end":
+		cmd.end, fault = true, mustBeTrue(v)
+	default:
+		fault = FaultUnknown
+	}
+	return fault
+}
+
+// check: what came together must make sense in any order.
+func (cmd *command) check() Fault {
+	others := cmd.set != "" || cmd.remember != nil || cmd.rotate
+	switch {
+	case cmd.end && (others || cmd.start != nil || cmd.expire != nil), cmd.start != nil && others:
+		return FaultTogether
+	case !cmd.any() && !cmd.end:
+		return FaultEmpty
+	}
+	return ""
+}
+
+// any reports whether the session is to be written.
+func (cmd *command) any() bool {
+	return cmd.start != nil || cmd.set != "" || cmd.expire != nil || cmd.remember != nil || cmd.rotate
+}
+
+func parseStart(v gjson.Result) (s *start, fault Fault) {
 	if !v.IsObject() {
 		return nil, FaultType
 	}
 	s = &start{}
 	v.ForEach(func(key, value gjson.Result) bool {
-		fault = c.startField(s, key.Str, value)
+		fault = s.field(key.Str, value)
 		return fault == ""
 	})
 	if fault == "" && s.subject == "" {
@@ -106,7 +147,7 @@ func (c *Config) parseStart(v gjson.Result) (s *start, fault Fault) {
 	return s, fault
 }
 
-func (c *Config) startField(s *start, key string, v gjson.Result) (fault Fault) {
+func (s *start) field(key string, v gjson.Result) (fault Fault) {
 	switch key {
 	case "subject":
 		if s.subject = v.Str; v.Type != gjson.String || !cookie.ValidSubject(s.subject) || strings.Contains(s.subject, "\ufffd") {
@@ -117,30 +158,53 @@ func (c *Config) startField(s *start, key string, v gjson.Result) (fault Fault) 
 		if !v.IsObject() {
 			return FaultType
 		}
-		if s.data = string(pretty.Ugly([]byte(v.Raw))); s.data == "{}" {
-			s.data = ""
-		}
+		s.data = compact(v.Raw)
 	case "remember":
-		s.remember = v.Type == gjson.True
-		if !s.remember && v.Type != gjson.False {
-			return FaultType
-		}
+		return parseBool(v, &s.remember)
+	case "keep":
+		return parseBool(v, &s.keep)
 	case "idle":
-		s.idle, fault = c.startTimeout(v)
+		s.idle, fault = parseTimeout(v)
 	case "absolute":
-		s.absolute, fault = c.startTimeout(v)
+		s.absolute, fault = parseTimeout(v)
 	default:
 		return FaultUnknown
 	}
 	return fault
 }
 
-func (c *Config) startTimeout(v gjson.Result) (int64, Fault) {
+// parseExpiry reads expire_in, which means what Django's set_expiry does with a number, 0 and None.
+func parseExpiry(v gjson.Result) (*expiry, Fault) {
+	switch {
+	case v.Type == gjson.Null:
+		return &expiry{lifetime: cookie.ByRemember}, ""
+	case v.Type == gjson.String && v.Str == "browser":
+		return &expiry{lifetime: cookie.Browser}, ""
+	}
+	idle, fault := parseTimeout(v)
+	return &expiry{idle, cookie.Persistent}, fault
+}
+
+func parseTimeout(v gjson.Result) (int64, Fault) {
 	seconds, ok := parseDuration(v.Str)
-	if v.Type != gjson.String || !ok || seconds < 2*c.Timeouts.Touch || seconds > cookie.MaxOverride {
+	if v.Type != gjson.String || !ok || seconds < 1 || seconds > cookie.MaxOverride {
 		return 0, FaultTimeout
 	}
 	return seconds, ""
+}
+
+func parseBool(v gjson.Result, out *bool) Fault {
+	if *out = v.Type == gjson.True; !*out && v.Type != gjson.False {
+		return FaultType
+	}
+	return ""
+}
+
+func mustBeTrue(v gjson.Result) Fault {
+	if v.Type != gjson.True {
+		return FaultType
+	}
+	return ""
 }
 
 // strictJSON reports whether text is valid JSON (RFC 8259), UTF-8, not too deep, and without a name

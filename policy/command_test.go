@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -104,13 +103,67 @@ var commandFaults = []struct {
 	{"TI-104 idle negative", []string{`{"start":{"subject":"u","idle":"-5m"}}`}, FaultTimeout},
 	{"idle empty", []string{`{"start":{"subject":"u","idle":""}}`}, FaultTimeout},
 	{"idle zero", []string{`{"start":{"subject":"u","idle":"0s"}}`}, FaultTimeout},
-	{"idle under two touches", []string{`{"start":{"subject":"u","idle":"119s"}}`}, FaultTimeout},
+	{"idle of a second", []string{`{"start":{"subject":"u","idle":"1s"}}`}, ""},
+	{"idle of nothing", []string{`{"start":{"subject":"u","idle":"0s"}}`}, FaultTimeout},
 	{"idle of two touches", []string{`{"start":{"subject":"u","idle":"120s"}}`}, ""},
 	{"absolute of 9600 h", []string{`{"start":{"subject":"u","absolute":"9600h"}}`}, ""},
 	{"absolute over 9600 h", []string{`{"start":{"subject":"u","absolute":"9600h1s"}}`}, FaultTimeout},
 	{"TI-109 absolute overflow", []string{`{"start":{"subject":"u","absolute":"99999999999999999999h"}}`}, FaultTimeout},
 	{"TI-113 absolute under idle", []string{`{"start":{"subject":"u","idle":"2h","absolute":"1h"}}`}, ""},
 	{"white space", []string{" {\"end\" : true}\n"}, ""},
+	{"keep a string", []string{`{"start":{"subject":"u","keep":"true"}}`}, FaultType},
+	{"keep null", []string{`{"start":{"subject":"u","keep":null}}`}, FaultType},
+	{"keep 1", []string{`{"start":{"subject":"u","keep":1}}`}, FaultType},
+	{"keep", []string{`{"start":{"subject":"u","keep":true}}`}, ""},
+	{"do not keep", []string{`{"start":{"subject":"u","keep":false}}`}, ""},
+	{"set", []string{`{"set":{"a":1}}`}, ""},
+	{"set null", []string{`{"set":null}`}, FaultType},
+	{"set true", []string{`{"set":true}`}, FaultType},
+	{"set a list", []string{`{"set":[{"a":1}]}`}, FaultType},
+	{"set a string", []string{`{"set":"{}"}`}, FaultType},
+	{"set a number", []string{`{"set":1}`}, FaultType},
+	{"set twice", []string{`{"set":{"a":1},"set":{"b":1}}`}, FaultJSON},
+	{"set one name twice", []string{`{"set":{"a":1,"\u0061":2}}`}, FaultJSON},
+	{"set of depth 16", []string{`{"set":` + strings.Repeat(`{"a":`, 15) + "1" + strings.Repeat("}", 16)}, ""},
+	{"set of depth 17", []string{`{"set":` + strings.Repeat(`{"a":`, 16) + "1" + strings.Repeat("}", 17)}, FaultJSON},
+	{"Set", []string{`{"Set":{"a":1}}`}, FaultUnknown},
+	{"expire_in", []string{`{"expire_in":"300s"}`}, ""},
+	{"expire_in of a second", []string{`{"expire_in":"1s"}`}, ""},
+	{"expire_in of 9600 h", []string{`{"expire_in":"9600h"}`}, ""},
+	{"expire_in over 9600 h", []string{`{"expire_in":"9600h1s"}`}, FaultTimeout},
+	{"expire_in nothing", []string{`{"expire_in":"0s"}`}, FaultTimeout},
+	{"expire_in a number", []string{`{"expire_in":300}`}, FaultTimeout},
+	{"expire_in 0", []string{`{"expire_in":0}`}, FaultTimeout},
+	{"expire_in true", []string{`{"expire_in":true}`}, FaultTimeout},
+	{"expire_in a list", []string{`{"expire_in":["300s"]}`}, FaultTimeout},
+	{"expire_in Browser", []string{`{"expire_in":"Browser"}`}, FaultTimeout},
+	{"expire_in empty", []string{`{"expire_in":""}`}, FaultTimeout},
+	{"expire_in as text of null", []string{`{"expire_in":"null"}`}, FaultTimeout},
+	{"expire_in browser", []string{`{"expire_in":"browser"}`}, ""},
+	{"expire_in inside start", []string{`{"start":{"subject":"u","expire_in":"300s"}}`}, FaultUnknown},
+	{"remember", []string{`{"remember":true}`}, ""},
+	{"remember command a string", []string{`{"remember":"true"}`}, FaultType},
+	{"remember command null", []string{`{"remember":null}`}, FaultType},
+	{"remember command 0", []string{`{"remember":0}`}, FaultType},
+	{"rotate", []string{`{"rotate":true}`}, ""},
+	{"rotate false", []string{`{"rotate":false}`}, FaultType},
+	{"rotate null", []string{`{"rotate":null}`}, FaultType},
+	{"rotate a string", []string{`{"rotate":"true"}`}, FaultType},
+	{"all but start and end", []string{`{"rotate":true,"remember":true,"expire_in":"5m","set":{"a":1}}`}, ""},
+	{"start and expire_in", []string{`{"start":{"subject":"u"},"expire_in":"5m"}`}, ""},
+	{"expire_in and start", []string{`{"expire_in":null,"start":{"subject":"u"}}`}, ""},
+	{"start and set", []string{`{"start":{"subject":"u"},"set":{"a":1}}`}, FaultTogether},
+	{"set and start", []string{`{"set":{},"start":{"subject":"u"}}`}, FaultTogether},
+	{"start and remember", []string{`{"start":{"subject":"u"},"remember":false}`}, FaultTogether},
+	{"start and rotate", []string{`{"rotate":true,"start":{"subject":"u"}}`}, FaultTogether},
+	{"end and start", []string{`{"end":true,"start":{"subject":"u"}}`}, FaultTogether},
+	{"end and set", []string{`{"end":true,"set":{"a":1}}`}, FaultTogether},
+	{"set of nothing and end", []string{`{"set":{},"end":true}`}, FaultTogether},
+	{"end and expire_in", []string{`{"end":true,"expire_in":null}`}, FaultTogether},
+	{"end and remember", []string{`{"remember":false,"end":true}`}, FaultTogether},
+	{"end and rotate", []string{`{"end":true,"rotate":true}`}, FaultTogether},
+	{"a good one before a bad one", []string{`{"set":{"a":1},"rotate":1}`}, FaultType},
+	{"a bad one before a good one", []string{`{"expire_in":1,"set":{"a":1}}`}, FaultTimeout},
 }
 
 func TestCommandFaults(t *testing.T) {
@@ -118,7 +171,7 @@ func TestCommandFaults(t *testing.T) {
 	for _, tt := range commandFaults {
 		t.Run(tt.name, func(t *testing.T) {
 			o := begin()
-			o.Found, o.HadTouch = true, true
+			o.Live, o.HadTouch = true, true
 			reply := c.Respond(o, &Response{Status: 200, Commands: tt.values}, epoch, counting())
 			if tt.want != "" {
 				// A fault leaves nothing behind: no cookie, no id, and no word of the app's.
@@ -184,7 +237,7 @@ func TestStartIsAllowed(t *testing.T) {
 			alive := sessionLine(t, policyOf(t), someone(epoch))
 			asked := ask(tt.c, tt.r, alive)
 			d := tt.c.Decide(asked, epoch)
-			o := tt.c.Origin(asked, &d, epoch, counting())
+			o := keep(tt.c, asked, &d, epoch)
 			tt.resp.Commands = []string{`{"start":{"subject":"u"}}`}
 			reply := tt.c.Respond(&o, &tt.resp, epoch, tt.random)
 			if tt.want != "" {
@@ -237,7 +290,7 @@ func TestStartWrites(t *testing.T) {
 func TestFaultsAreConstants(t *testing.T) {
 	all := []Fault{FaultUnreadable,
 		FaultMany, FaultSize, FaultJSON, FaultUnknown, FaultType, FaultTogether, FaultEmpty, FaultSubject, FaultTimeout,
-		FaultRoute, FaultStatus, FaultInsecure, FaultStored, FaultTooLarge, FaultNoKey, FaultRandomness,
+		FaultRoute, FaultStatus, FaultInsecure, FaultStored, FaultNoSession, FaultOff, FaultTooLarge, FaultNoKey, FaultRandomness,
 	}
 	seen := map[Fault]bool{}
 	for _, f := range all {
@@ -246,7 +299,7 @@ func TestFaultsAreConstants(t *testing.T) {
 		}
 		seen[f] = true
 	}
-	for err, want := range map[error]Fault{cookie.ErrTooLarge: FaultTooLarge, fmt.Errorf("x: %w", cookie.ErrKey): FaultNoKey, errors.New("x"): FaultRandomness} {
+	for err, want := range map[error]Fault{cookie.ErrTooLarge: FaultTooLarge, cookie.ErrInvalidSession: FaultTooLarge, cookie.ErrKey: FaultNoKey, cookie.ErrInvalidSession: FaultTooLarge, errors.New("x"): FaultRandomness} {
 		if got := sealFault(err); got != want {
 			t.Errorf("%v: got %q, want %q", err, got, want)
 		}
@@ -256,7 +309,7 @@ func TestFaultsAreConstants(t *testing.T) {
 func FuzzCommand(f *testing.F) {
 	for _, seed := range []string{
 		`{"end":true}`, `{"start":{"subject":"u","data":{"a":[1,"x",null]},"remember":true,"idle":"5m","absolute":"1h"}}`,
-		`{"start":{"subject":"\ud800"}}`, `{"start":{"subject":"\ud800\u0041"}}`, `{"start":{"subject":"u","data":{"a":"` + "\x7f" + `"}}}`, `{"start":{"subject":"u","data":{"\u0000":"\u007f"}}}`, nested(16), nested(17), `{"a":{"a":`, "[[[[", `"\`,
+		`{"start":{"subject":"u","keep":true},"expire_in":"browser"}`, `{"set":{"a":null},"rotate":true,"remember":false,"expire_in":null}`, `{"start":{"subject":"\ud800"}}`, `{"start":{"subject":"\ud800\u0041"}}`, `{"start":{"subject":"u","data":{"a":"` + "\x7f" + `"}}}`, `{"start":{"subject":"u","data":{"\u0000":"\u007f"}}}`, nested(16), nested(17), `{"a":{"a":`, "[[[[", `"\`,
 	} {
 		f.Add(seed, byte(0))
 		f.Add(seed, byte(1))
@@ -280,7 +333,7 @@ func FuzzCommand(f *testing.F) {
 		b := newBrowser(t)
 		b.take(reply.Cookies)
 		d, _ := b.do(c, Request{}, Response{Status: 200}, epoch)
-		if d.Reason != OK || d.Session.Subject == "" || d.Session.ID != reply.New {
+		if d.Reason != OK || d.Session.Subject == "" || d.Session.ID != reply.Session.ID {
 			t.Fatalf("what was started is %v", d.Reason)
 		}
 		var want struct {
@@ -312,4 +365,132 @@ func FuzzCommand(f *testing.F) {
 			}
 		})
 	})
+}
+
+// written is the session that a reply gives the browser.
+func written(t testing.TB, c *Config, reply *Reply, at int64) cookie.Session {
+	t.Helper()
+	for _, line := range reply.Cookies {
+		if value, ok := strings.CutPrefix(line, c.Cookie.Name+"="); ok {
+			value, _, _ = strings.Cut(value, ";")
+			return held(t, c, value, at)
+		}
+	}
+	t.Fatalf("%v sets no session: %v", reply.Reason, reply.Cookies)
+	return cookie.Session{}
+}
+
+// held is the session in a token, with memory of its own.
+func held(t testing.TB, c *Config, token string, at int64) cookie.Session {
+	t.Helper()
+	o, err := c.codec.Open(token, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Session.Detach(nil)
+	return o.Session
+}
+
+// TestWhoMayWrite: what asks to write a session needs one that the app saw, or may begin one.
+func TestWhoMayWrite(t *testing.T) {
+	c, open := policyOf(t), policyOf(t, `"anonymous":true`)
+	insecure := policyOf(t, `"anonymous":true`, `"allow_insecure":true`)
+	live := someone(epoch)
+	set, others := `{"set":{"a":1}}`, `{"expire_in":"5m","remember":true,"rotate":true}`
+	all := `{"set":{"a":1},"expire_in":"5m","remember":true,"rotate":true}`
+	for _, tt := range []struct {
+		name    string
+		c       *Config
+		o       Origin
+		command string
+		age     string
+		want    Fault
+		done    Reason
+	}{
+		{"set on a live session", c, Origin{Live: true, Session: live}, set, "", "", Changed},
+		{"set on a live session over plain http", c, Origin{Live: true, Session: live, Insecure: true}, set, "", "", Changed},
+		{"set from a cache", c, Origin{Live: true, Session: live}, set, "0", FaultStored, BadCommand},
+		{"rotate from a cache", c, Origin{Live: true, Session: live}, `{"rotate":true}`, "1", FaultStored, BadCommand},
+		{"set without a session", c, Origin{}, set, "", FaultNoSession, BadCommand},
+		{"set without a session, anonymous", open, Origin{}, set, "", "", Opened},
+		{"set of nothing without a session, anonymous", open, Origin{}, `{"set":{}}`, "", "", OK},
+		{"set that only deletes without a session, anonymous", open, Origin{}, `{"set":{"a":null}}`, "", "", OK},
+		{"set over a dead session, anonymous", open, Origin{Drop: true}, set, "", "", Opened},
+		{"set where one may hide", open, Origin{Closed: true}, set, "", FaultNoSession, BadCommand},
+		{"set of nothing where one may hide", open, Origin{Closed: true}, `{"set":{}}`, "", FaultNoSession, BadCommand},
+		{"set over plain http, anonymous", open, Origin{Insecure: true}, set, "", FaultInsecure, BadCommand},
+		{"set over plain http, anonymous, allowed", insecure, Origin{Insecure: true}, set, "", "", Opened},
+		{"expire_in without a session", c, Origin{}, `{"expire_in":"5m"}`, "", FaultNoSession, BadCommand},
+		{"expire_in without a session, anonymous", open, Origin{}, `{"expire_in":"5m"}`, "", FaultNoSession, BadCommand},
+		{"remember without a session, anonymous", open, Origin{}, `{"remember":true}`, "", FaultNoSession, BadCommand},
+		{"rotate without a session, anonymous", open, Origin{}, `{"rotate":true}`, "", FaultNoSession, BadCommand},
+		{"others without a session, anonymous", open, Origin{}, others, "", FaultNoSession, BadCommand},
+		{"others with a set, anonymous", open, Origin{}, all, "", "", Opened},
+		{"others with a set", c, Origin{}, all, "", FaultNoSession, BadCommand},
+		{"end without a session", c, Origin{}, `{"end":true}`, "", "", Ended},
+		{"end over plain http", c, Origin{Live: true, Session: live, Insecure: true}, `{"end":true}`, "", "", Ended},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			reply := tt.c.Respond(&tt.o, &Response{Status: 200, Commands: []string{tt.command}, Age: tt.age}, epoch, counting())
+			if reply.Reason != tt.done || reply.Fault != tt.want {
+				t.Errorf("got %v %q", reply.Reason, reply.Fault)
+			}
+			if reply.Reason == BadCommand && len(reply.Cookies) != 0 {
+				t.Errorf("a fault set %v", reply.Cookies)
+			}
+			if s := reply.Session; tt.done == Opened && (s.Subject != "" || s.AuthenticatedAt != 0 || s.Data != `{"a":1}` || s.Revision != 1 || s.StartedAt != epoch || s.IssuedAt != epoch || s.ID == cookie.ID{}) {
+				t.Errorf("opened %+v", s)
+			}
+		})
+	}
+}
+
+// TestEveryCombination puts every set of commands in every state of a session: each ends as a fault
+// without a cookie, or as exactly what was asked.
+func TestEveryCombination(t *testing.T) {
+	c := policyOf(t, `"anonymous":true`)
+	parts := []string{`"start":{"subject":"u","data":{"s":1}}`, `"set":{"a":1}`, `"expire_in":"5m"`, `"remember":true`, `"rotate":true`, `"end":true`}
+	const start, set, expire, remember, rotate, end = 1, 2, 4, 8, 16, 32
+	for which := 1; which < 1<<len(parts); which++ {
+		for _, live := range []bool{false, true} {
+			var chosen []string
+			for i, part := range parts {
+				if which>>i&1 == 1 {
+					chosen = append(chosen, part)
+				}
+			}
+			command := "{" + strings.Join(chosen, ",") + "}"
+			o := Origin{CanStart: true, Live: live, Seen: epoch}
+			if live {
+				o.Session = someone(epoch - minute)
+			}
+			reply := c.Respond(&o, &Response{Status: 200, Commands: []string{command}}, epoch, counting())
+			want, fault := Changed, Fault("")
+			switch {
+			case which&end != 0 && which != end, which&start != 0 && which&^(start|expire) != 0:
+				want, fault = BadCommand, FaultTogether
+			case which == end:
+				want = Ended
+			case which&start != 0:
+				want = Started
+			case !live && which&set == 0:
+				want, fault = BadCommand, FaultNoSession
+			case !live:
+				want = Opened
+			case which&rotate != 0:
+				want = Rotated
+			}
+			if reply.Reason != want || reply.Fault != fault {
+				t.Errorf("live %v, %s: got %v %q, want %v %q", live, command, reply.Reason, reply.Fault, want, fault)
+			}
+			if want == BadCommand || want == Ended {
+				continue
+			}
+			s := written(t, c, &reply, epoch)
+			if (s.Idle == 300) != (which&expire != 0) || (s.Lifetime == cookie.Persistent) != (which&expire != 0) ||
+				s.Remember != (which&remember != 0) || (s.Data == `{"a":1}`) != (which&set != 0) || (s.ID == o.Session.ID) != (want == Changed) {
+				t.Errorf("live %v, %s: %+v", live, command, s)
+			}
+		}
+	}
 }

@@ -23,6 +23,9 @@ type Config struct {
 	Logout          LogoutRoute
 	Rules           []Rule
 	HeaderMap       []Header
+	Wrap            []string // names of the app's own cookies
+	Anonymous       bool
+	LogSubject      bool
 	BrowserPath     string
 	Revoke          Revoke
 	ReportOnly      bool
@@ -31,6 +34,7 @@ type Config struct {
 
 	codec      *cookie.Codec
 	attributes cookie.Attributes
+	django     *django
 	byHost     bool // some rule names hosts
 	fallback   Rule // where no rule matches: required, active
 	strictest  Rule // for paths that may become others: all that any rule asks
@@ -91,7 +95,7 @@ func (v *Revoke) covers(s *cookie.Session, now int64) bool {
 }
 
 // NewJar returns an empty jar for this config's cookies.
-func (c *Config) NewJar() *cookie.Jar { return cookie.NewJar(c.Cookie.Name) }
+func (c *Config) NewJar() *cookie.Jar { return cookie.NewJar(c.Cookie.Name, c.Wrap...) }
 
 // compile makes what Decide needs of a checked config.
 func (c *Config) compile() error {

@@ -24,12 +24,14 @@ type Decision struct {
 	// Seen is when the person was last active, as of this request; IdleAt and ExpiresAt are when the
 	// session ends by either timeout. Unix seconds.
 	Seen, IdleAt, ExpiresAt int64
-	// Slid says that this request moved IdleAt, TouchAt what the touch cookie shall say (0: nothing
-	// to write), Renew that the session cookie shall be written again, Drop that the client's cookies
-	// are dead and shall be deleted.
+	// Active says that a person may be behind this request, Slid that it moved IdleAt, TouchAt what the
+	// touch cookie shall say (0: nothing to write), Renew that the session cookie shall rather be written
+	// again, Overdue that it must, Drop that the client's cookies are dead and shall be deleted.
+	Active  bool
 	Slid    bool
 	TouchAt int64
 	Renew   bool
+	Overdue bool
 	Drop    bool
 	// CanStart says that this is a login route, where the app may start a session.
 	CanStart bool
@@ -132,10 +134,11 @@ func (c *Config) openSession(r *Request, now int64) (d Decision) {
 	if d.Drop = d.Reason != OK; d.Drop {
 		return d
 	}
-	d.Renew = !o.Current || now-s.IssuedAt >= c.Timeouts.Rotate
+	old := now-s.IssuedAt >= c.Timeouts.Rotate
+	d.Renew, d.Overdue = !o.Current || old, !o.Current && old
 	if !touchCurrent {
 		// Rounded, for a faster clock's touch was cut to now, which is no one's slot.
-		d.TouchAt = d.Seen - d.Seen%c.Timeouts.Touch
+		d.TouchAt = c.slot(s, d.Seen)
 	}
 	return d
 }
@@ -192,6 +195,23 @@ func (c *Config) deadlines(d *Decision, rule *Rule) {
 	}
 	d.IdleAt = d.Seen + limit(t.Idle, s.Idle, rule.Idle)
 	d.ExpiresAt = s.StartedAt + limit(t.Absolute, s.Absolute, rule.Absolute)
+	if s.Subject == "" && s.Wrapped != "" {
+		// Who is logged in by the app's own cookie is so for as long as that lasts.
+		if until := s.AuthenticatedUntil(); until != 0 {
+			d.ExpiresAt = min(d.ExpiresAt, until)
+		}
+	}
+}
+
+// slot rounds a time of activity down, so that all proxies and all parallel requests of one interval
+// write the same bytes, and most requests write nothing. The interval is touch, or less for a session
+// whose own idle timeout would end before the second one.
+func (c *Config) slot(s *cookie.Session, at int64) int64 {
+	interval := c.Timeouts.Touch
+	if s.Idle > 0 && s.Idle < 2*interval {
+		interval = max(s.Idle/2, 1)
+	}
+	return at - at%interval
 }
 
 // limit: what the app said for this very session replaces what the config says. A rule can only
@@ -213,6 +233,8 @@ func (c *Config) access(d *Decision, rule *Rule, now int64) {
 		d.Reason = IdleTimeout
 	case now >= d.ExpiresAt:
 		d.Reason = AbsoluteTimeout
+	case rule.Need == SessionRequired && d.Session.AuthenticatedAt == 0:
+		d.Reason = Anonymous
 	case rule.MaxAuthAge > 0 && now-d.Session.AuthenticatedAt >= rule.MaxAuthAge:
 		d.Reason = AuthTooOld
 	case !met(rule.Require, d.Session.Data):
@@ -224,19 +246,19 @@ func (c *Config) access(d *Decision, rule *Rule, now int64) {
 	}
 }
 
-// slide notes activity. The touch time is rounded down, so that all proxies and all parallel
-// requests of one interval write the same bytes, and most requests write nothing.
+// slide notes activity.
 func (c *Config) slide(d *Decision, r *Request, rule *Rule, now int64) {
 	if rule.Passive || r.passive() {
 		d.Renew, d.TouchAt = false, 0
 		return
 	}
+	d.Active = true
 	idle := d.IdleAt - d.Seen
-	slot := now - now%c.Timeouts.Touch
+	slot := c.slot(&d.Session, now)
 	switch {
 	case d.Renew:
-		// A renewed session cookie says when it was issued; a touch would say no more.
-		d.Seen, d.TouchAt, d.Slid = now, 0, true
+		// A renewed session cookie says when it was issued. Should it not be written, the touch is.
+		d.Seen, d.TouchAt, d.Slid = now, slot, true
 	case slot > d.Seen:
 		d.Seen, d.TouchAt, d.Slid = slot, slot, true
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math/rand"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -186,7 +187,7 @@ func TestSlide(t *testing.T) {
 				t.Fatalf("got %v, slid %v, renew %v", d.Reason, d.Slid, d.Renew)
 			}
 			want := int64(0)
-			if tt.slid && !tt.renew {
+			if tt.slid {
 				want = epoch + tt.touchAt
 			}
 			if d.TouchAt != want {
@@ -565,7 +566,7 @@ func TestReportOnlyWritesNothing(t *testing.T) {
 	s := someone(epoch - 3*hour)
 	asked := ask(c, Request{}, sessionLine(t, old, s), touchLine(t, old, s.ID, epoch-2*hour))
 	d := c.Decide(asked, epoch)
-	o := c.Origin(asked, &d, epoch, counting())
+	o := keep(c, asked, &d, epoch)
 	if reply := c.Respond(&o, &Response{Status: 200}, epoch, counting()); d.Reason != IdleTimeout || len(reply.Cookies) != 0 {
 		t.Errorf("%v: wrote %v", d.Reason, reply.Cookies)
 	}
@@ -630,7 +631,7 @@ func TestTimeOfAuthentication(t *testing.T) {
 		want Reason
 	}{
 		{"TI-116 in the future, within skew", ahead, OK},
-		{"never", nobody, AuthTooOld},
+		{"never", nobody, Anonymous},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if d := c.Decide(ask(c, Request{Path: "/fresh"}, sessionLine(t, c, tt.s)), epoch); d.Reason != tt.want {
@@ -710,7 +711,7 @@ func TestReplay(t *testing.T) {
 		b.login(c, `{"subject":"u"}`, epoch)
 		slow := ask(c, Request{}, b.line())
 		d := c.Decide(slow, epoch+2*minute)
-		o := c.Origin(slow, &d, epoch+2*minute, b.random)
+		o := keep(c, slow, &d, epoch+2*minute)
 		b.do(c, Request{Method: "POST", Path: "/logout"}, Response{}, epoch+2*minute)
 		reply := c.Respond(&o, &Response{Status: 200}, epoch+2*minute+1, b.random)
 		if reply.Reason != Touched {
@@ -736,12 +737,13 @@ func TestValidPathAllocatesNothing(t *testing.T) {
 	c := policyOf(t, `"rules":[{"path_prefix":"/static/","session":"off"},{"path_prefix":"/","hosts":["shop.example"],"methods":["GET"],"idle":"10m"}]`)
 	s := someone(epoch - 10*minute)
 	asked := ask(c, Request{Path: "/page?x=1", Accept: htmlPage}, sessionLine(t, c, s), touchLine(t, c, s.ID, epoch))
-	random := counting()
+	var o Origin
 	subject, ok := "", true
 	set := func(_, value string) { subject = value }
 	got := testing.AllocsPerRun(1000, func() {
 		d := c.Decide(asked, epoch+30)
-		o := c.Origin(asked, &d, epoch+30, random)
+		o.Forget()
+		c.Keep(&o, asked, &d, epoch+30)
 		ok = ok && d.Live && o.Idle() && c.Headers(&d, epoch+30, set) == 1
 	})
 	if !ok || subject != "user-42" {
@@ -799,14 +801,14 @@ func FuzzDecide(f *testing.F) {
 			}
 		})
 		if d.Verdict != Pass {
-			for _, h := range c.Answer(r, &d).Headers {
+			for _, h := range c.Answer(r, &d, epoch).Headers {
 				if strings.ContainsAny(h[1], "\r\n\x00") {
 					t.Fatalf("answer with %q", h)
 				}
 			}
 			return
 		}
-		o := c.Origin(r, &d, now, counting())
+		o := keep(c, r, &d, now)
 		c.Respond(&o, &Response{Status: 200}, now, counting())
 	})
 }
@@ -858,8 +860,135 @@ func TestLoginHost(t *testing.T) {
 // A deletion that a cache served would log out whoever meets it.
 func TestEndFromACache(t *testing.T) {
 	c := policyOf(t)
-	reply := c.Respond(&Origin{Found: true}, &Response{Status: 200, Age: "10", Commands: []string{`{"end":true}`}}, epoch, counting())
+	reply := c.Respond(&Origin{Live: true}, &Response{Status: 200, Age: "10", Commands: []string{`{"end":true}`}}, epoch, counting())
 	if reply.Reason != BadCommand || reply.Fault != FaultStored || reply.Cookies != nil {
 		t.Errorf("got %+v", reply)
+	}
+}
+
+// TestShortIdleOfItsOwn: whoever comes more often than half of a session's own idle timeout is never
+// logged out, whatever the seconds are and whichever proxy answers; whoever stays away is.
+func TestShortIdleOfItsOwn(t *testing.T) {
+	random := rand.New(rand.NewSource(4))
+	for _, idle := range []int64{2, 3, 4, 5, 7, 10, 30, 59, 60, 61, 90, 119, 120, 121, 300} {
+		t.Run(strconv.FormatInt(idle, 10), func(t *testing.T) {
+			for round := range 20 {
+				start := epoch + random.Int63n(1000)
+				proxies, b := [3]*Config{policyOf(t), policyOf(t), policyOf(t)}, newBrowser(t)
+				idleJSON := strconv.FormatInt(idle, 10) + "s"
+				b.login(proxies[0], `{"subject":"u","idle":"`+idleJSON+`"}`, start)
+				if round%2 == 1 {
+					b.login(proxies[0], `{"subject":"u"}`, start)
+					b.do(proxies[1], Request{}, Response{Status: 200, Commands: []string{`{"expire_in":"` + idleJSON + `"}`}}, start)
+				}
+				at, last := start, start
+				for at < start+6*idle+200 {
+					step := random.Int63n((idle+1)/2) + 1 // up to half of idle
+					if at+step-last > idle/2 {
+						step = max(idle/2, 1)
+					}
+					at += step
+					d, _ := b.do(proxies[random.Intn(3)], Request{}, Response{Status: 200}, at)
+					if d.Reason != OK {
+						t.Fatalf("came %d s after the last time, idle is %d s: %v", at-last, idle, d.Reason)
+					}
+					last = at
+				}
+				if d := proxies[0].Decide(ask(proxies[0], Request{}, b.line()), last+idle); d.Reason != IdleTimeout {
+					t.Fatalf("away for %d s: %v", idle, d.Reason)
+				}
+			}
+		})
+	}
+}
+
+// TestAnyPaceKeepsAlive takes every even pace below half of the idle timeout, and every second of the
+// clock to begin at.
+func TestAnyPaceKeepsAlive(t *testing.T) {
+	c := policyOf(t)
+	for _, idle := range []int64{2, 3, 5, 8, 13, 21, 40} {
+		for pace := int64(1); pace <= idle/2; pace++ {
+			for start := epoch; start < epoch+idle; start++ {
+				b := newBrowser(t)
+				b.login(c, `{"subject":"u","idle":"`+strconv.FormatInt(idle, 10)+`s"}`, start)
+				for at := start + pace; at < start+4*idle; at += pace {
+					if d, _ := b.do(c, Request{}, Response{Status: 200}, at); d.Reason != OK {
+						t.Fatalf("idle %d, every %d s from second %d: %v after %d s", idle, pace, start-epoch, d.Reason, at-start)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestSlotIsOneForAll: sessions with and without a timeout of their own write few, equal touches.
+func TestSlotIsOneForAll(t *testing.T) {
+	c := policyOf(t)
+	for _, tt := range []struct{ idle, interval int64 }{{0, 60}, {120, 60}, {3600, 60}, {119, 59}, {60, 30}, {10, 5}, {3, 1}, {2, 1}, {1, 1}} {
+		s := with(epoch, func(s *cookie.Session) { s.Idle = tt.idle })
+		slots := map[int64]bool{}
+		for at := epoch; at < epoch+600; at++ {
+			slot := c.slot(&s, at)
+			if slot > at || at-slot >= tt.interval {
+				t.Fatalf("idle %d: %d is in the slot of %d", tt.idle, at, slot)
+			}
+			slots[slot] = true
+		}
+		if n := int64(len(slots)); n > 600/tt.interval+1 {
+			t.Errorf("idle %d: %d slots in ten minutes", tt.idle, n)
+		}
+	}
+}
+
+// TestOverdue: only what is both old and under a key that no longer signs must be written.
+func TestOverdue(t *testing.T) {
+	c := policyOf(t, `"keys":[`+keyJSON("a", 0)+","+keyJSON("b", epoch-10*minute)+`]`)
+	for _, tt := range []struct {
+		name           string
+		issued         int64 // seconds before epoch
+		renew, overdue bool
+	}{
+		{"new key, fresh", 5 * minute, false, false},
+		{"old key, fresh", 11 * minute, true, false},
+		{"old key, almost old", hour - 1, true, false},
+		{"old key, old", hour, true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := someone(epoch - tt.issued)
+			d := c.Decide(ask(c, Request{}, sessionLine(t, c, s), touchLine(t, c, s.ID, epoch-minute)), epoch)
+			if d.Reason != OK || d.Renew != tt.renew || d.Overdue != tt.overdue {
+				t.Errorf("%v: renew %v, overdue %v", d.Reason, d.Renew, d.Overdue)
+			}
+		})
+	}
+	one := policyOf(t)
+	s := someone(epoch - 2*hour)
+	if d := one.Decide(ask(one, Request{}, sessionLine(t, one, s), touchLine(t, one, s.ID, epoch-minute)), epoch); !d.Renew || d.Overdue {
+		t.Errorf("old, the key signs: renew %v, overdue %v", d.Renew, d.Overdue)
+	}
+}
+
+// TestAnonymousIsNobody: a live session that nobody logged in to is good where none is needed.
+func TestAnonymousIsNobody(t *testing.T) {
+	c := policyOf(t, `"rules":[{"path_prefix":"/open","session":"optional"},{"path_prefix":"/fresh","max_auth_age":"5m"},{"path_prefix":"/admin","require":{"data.role":["admin"]}}]`)
+	s := with(epoch-5*minute, func(s *cookie.Session) { s.Subject, s.AuthenticatedAt, s.Data = "", 0, `{"role":"admin"}` })
+	line := sessionLine(t, c, s)
+	live := outcome{OK, Pass, true, false}
+	hidden := outcome{Anonymous, Login, false, false}
+	for _, tt := range []struct {
+		path string
+		want outcome
+	}{{"/open", live}, {"/login", live}, {"/.session/status", live}, {"/page", hidden}, {"/fresh", hidden}, {"/admin", hidden}, {"/open;x", hidden}} {
+		d := c.Decide(ask(c, Request{Path: tt.path}, line), epoch)
+		if diff := cmp.Diff(tt.want, outcomeOf(d)); diff != "" {
+			t.Errorf("%s: %s", tt.path, diff)
+		}
+		if tt.want == hidden && (d.TouchAt != 0 || d.Renew || d.Slid) {
+			t.Errorf("%s: being sent to the login page counts as activity: %+v", tt.path, d)
+		}
+	}
+	dead := c.Decide(ask(c, Request{}, line), epoch+10*minute)
+	if diff := cmp.Diff(dead.Reason, IdleTimeout); diff != "" {
+		t.Error(diff)
 	}
 }

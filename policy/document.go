@@ -27,6 +27,9 @@ func (c *Config) Headers(d *Decision, now int64, set func(name, value string)) (
 			n++
 		}
 	}
+	if d.Session.Refused {
+		set(ErrorHeader, TooLarge.String())
+	}
 	return n
 }
 
@@ -72,6 +75,7 @@ func appendDocument(b []byte, d *Decision, now int64) []byte {
 	b = appendNumber(b, `,"expires_in":`, max(d.ExpiresAt-now, 0))
 	b = strconv.AppendBool(append(b, `,"remember":`...), s.Remember)
 	b = strconv.AppendBool(append(b, `,"refreshed":`...), d.Slid)
+	b = appendNumber(b, `,"revision":`, int64(s.Revision))
 	b = gjson.AppendJSONString(append(b, `,"reason":`...), d.Reason.String())
 	b = append(b, `,"data":`...)
 	if s.Data == "" {
@@ -104,4 +108,9 @@ func appendASCII(b []byte, json string) []byte {
 func appendEscape(b []byte, r rune) []byte {
 	const hexDigits = "0123456789abcdef"
 	return append(b, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
+}
+
+// JSONString returns s as a JSON string in ASCII.
+func JSONString(s string) string {
+	return string(appendASCII(nil, string(gjson.AppendJSONString(nil, s))))
 }

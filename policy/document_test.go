@@ -63,7 +63,7 @@ func TestHeaders(t *testing.T) {
 
 func TestDocument(t *testing.T) {
 	s := with(epoch-90, func(s *cookie.Session) {
-		s.Data, s.Remember, s.Subject = `{"a":{"b":[1]},"ü":"😀"}`, true, `Zoë "x" \ </script>`
+		s.Data, s.Remember, s.Subject, s.Revision = `{"a":{"b":[1]},"ü":"😀"}`, true, `Zoë "x" \ </script>`, 7
 	})
 	got, n := headersOf(t, `"headers":{"x-session":"@this","x-session-subject":"subject"}`, s)
 	if n != 2 || got["x-session-subject"] != s.Subject {
@@ -80,7 +80,7 @@ func TestDocument(t *testing.T) {
 	}
 	want := map[string]any{
 		"subject": s.Subject, "id": "AQIDAAAAAAAAAAAAAAAAAA", "started_at": float64(epoch - 90), "authenticated_at": float64(epoch - 90),
-		"touched_at": float64(epoch), "idle_in": 336.0 * 3600, "expires_in": 720.0*3600 - 90, "remember": true, "refreshed": true,
+		"touched_at": float64(epoch), "idle_in": 336.0 * 3600, "expires_in": 720.0*3600 - 90, "remember": true, "refreshed": true, "revision": 7.0,
 		"reason": "ok", "data": map[string]any{"a": map[string]any{"b": []any{1.0}}, "ü": "😀"},
 	}
 	if diff := cmp.Diff(want, doc); diff != "" {

@@ -79,6 +79,12 @@ var errNoRandom = errors.New("no randomness")
 
 func noRandom([]byte) error { return errNoRandom }
 
+// keep is what a response is told of its request.
+func keep(c *Config, r *Request, d *Decision, now int64) (o Origin) {
+	c.Keep(&o, r, d, now)
+	return o
+}
+
 // someone has logged in at that time and done nothing since.
 func someone(at int64) cookie.Session {
 	return cookie.Session{ID: cookie.ID{1, 2, 3}, StartedAt: at, AuthenticatedAt: at, IssuedAt: at, Subject: "user-42"}
@@ -179,10 +185,10 @@ func (b *browser) do(c *Config, r Request, response Response, at int64) (Decisio
 	d := c.Decide(asked, at)
 	d.Session.Subject, d.Session.Data = strings.Clone(d.Session.Subject), strings.Clone(d.Session.Data)
 	if d.Verdict != Pass {
-		b.take(setCookies(c.Answer(asked, &d).Headers))
+		b.take(setCookies(c.Answer(asked, &d, at).Headers))
 		return d, Reply{}
 	}
-	o := c.Origin(asked, &d, at, b.random)
+	o := keep(c, asked, &d, at)
 	reply := c.Respond(&o, &response, at, b.random)
 	b.take(reply.Cookies)
 	return d, reply

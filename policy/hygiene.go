@@ -12,6 +12,8 @@ const (
 	CommandHeader = "x-session"
 	// ReasonHeader tells an app why it sees no session. Only Curfew sets it.
 	ReasonHeader = "x-session-reason"
+	// ErrorHeader tells an app that a change of the session did not fit.
+	ErrorHeader = "x-session-error"
 	// ActivityHeader: a client's "passive" keeps a request from sliding the idle deadline.
 	ActivityHeader = "x-session-activity"
 )

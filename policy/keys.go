@@ -37,11 +37,11 @@ func (p *parser) keys(root *object, env func(string) string) (keys []cookie.Key)
 	return keys
 }
 
-// secret reads one of secret_env and secret. No error repeats any of it.
-func (o *object) secret(env func(string) string) []byte {
+// secretText reads one of secret_env and secret; "" where an error was noted. No error repeats any of it.
+func (o *object) secretText(env func(string) string) string {
 	if o.has("secret_env") == o.has("secret") {
-		o.p.fail(o.at("secret_env"), "", "a key needs either secret_env (the name of an environment variable) or secret")
-		return nil
+		o.p.fail(o.at("secret_env"), "", "give either secret_env (the name of an environment variable) or secret")
+		return ""
 	}
 	field := o.secretField()
 	text := o.text(field, "")
@@ -49,16 +49,22 @@ func (o *object) secret(env func(string) string) []byte {
 		name := text
 		if !validEnv(name) {
 			o.fail(field, "must be the name of an environment variable, such as CURFEW_KEY: A-Z a-z 0-9 _; the secret itself goes into the variable")
-			return nil
+			return ""
 		}
 		if text = env(name); text == "" {
 			if len(name) >= cookie.MinSecret {
 				name = hidden
 			}
 			o.p.fail(o.at(field), name, "this environment variable is not set in the filter; list it under environment_variables.host_env_keys (Envoy) or vmConfig.env (Istio)")
-			return nil
 		}
 	}
+	return text
+}
+
+// secret reads the secret of a key.
+func (o *object) secret(env func(string) string) []byte {
+	text := o.secretText(env)
+	field := o.secretField()
 	secret := decodeSecret(text)
 	switch {
 	case len(secret) < cookie.MinSecret:

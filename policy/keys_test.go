@@ -12,7 +12,7 @@ import (
 // inlineSecrets are the strings in place of secrets that stand in a config once, long enough that an
 // error which has them has them from there.
 func inlineSecrets(text string) (list []string) {
-	for _, path := range [...]string{"keys.#.secret", "keys.#.secret_env"} {
+	for _, path := range [...]string{"keys.#.secret", "keys.#.secret_env", "django_messages.secret", "django_messages.secret_env"} {
 		for _, v := range gjson.Get(text, path).Array() {
 			s := v.String()
 			if v.Type == gjson.String && len(s) >= 32 && strings.Count(text, s) == 1 {
@@ -91,6 +91,28 @@ func TestErrorsAtKeysRepeatNoSecret(t *testing.T) {
 			t.Errorf("accepted: %s", keys)
 		} else if strings.Contains(err.Error(), secretB[:8]) {
 			t.Errorf("%s: the error repeats it: %s", keys, err)
+		}
+	}
+}
+
+func TestErrorsAtDjangoRepeatNoSecret(t *testing.T) {
+	quoted, err := json.Marshal(secretB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := string(quoted)
+	for _, django := range []string{
+		s, `[` + s + `]`, `{"secret_env":` + s + `}`, `{"secret_env":"K","secret":` + s + `}`,
+		`{"SECRET":` + s + `}`, `{"secret":[` + s + `]}`, `{"secret":{"value":` + s + `}}`,
+		`{"secret":` + s + `,"secret":` + s + `}`, `{"secret":` + s + `,"text":""}`, `{"secret":` + s + `,"text":1}`,
+		`{"secret":` + s[:20] + `"}`, `{"secret_env":"SHORT"}`, `{"secret_env":"SAMPLE"}`,
+	} {
+		env := envMap{"K": secretA, "SHORT": secretB[:19], "SAMPLE": secretB + "example"}
+		_, err := Parse(withTop(`"django_messages":`+django), env.get)
+		if err == nil {
+			t.Errorf("accepted: %s", django)
+		} else if strings.Contains(err.Error(), secretB[:8]) {
+			t.Errorf("%s: the error repeats it: %s", django, err)
 		}
 	}
 }

@@ -63,10 +63,12 @@ func (p *parser) config(v gjson.Result, env func(string) string) *Config {
 		return nil
 	}
 	root := p.object("", v, "cookie", "keys", "audience", "timeouts", "remember", "login", "logout", "rules",
-		"headers", "browser", "revoke", "report_only", "bypass_cors_preflight", "allow_insecure")
+		"headers", "wrap", "anonymous", "browser", "revoke", "django_messages", "log_subject", "report_only", "bypass_cors_preflight", "allow_insecure")
 	c := &Config{
 		AllowInsecure:   root.flag("allow_insecure", false),
 		ReportOnly:      root.flag("report_only", false),
+		LogSubject:      root.flag("log_subject", false),
+		Anonymous:       root.flag("anonymous", false),
 		BypassPreflight: root.flag("bypass_cors_preflight", true),
 		Audience:        root.text("audience", ""),
 		Keys:            p.keys(root, env),
@@ -78,6 +80,13 @@ func (p *parser) config(v gjson.Result, env func(string) string) *Config {
 	c.Timeouts = timeouts(root.child("timeouts", "idle", "absolute", "touch", "rotate", "clock_skew"))
 	remember := root.child("remember", "idle", "absolute")
 	c.Remember = limits(remember, defaultRememberIdle, defaultRememberAbsolute)
+	c.Wrap = root.texts("wrap", validWrap, "must be the name of a cookie of the app's own, such as sessionid: a token of at most 64 characters")
+	if len(c.Wrap) > 0 && !remember.there {
+		// Many apps make every cookie persistent without a thought. Only an operator who names longer
+		// timeouts means them.
+		c.Remember = c.Timeouts.Limits
+	}
+	c.django = p.django(root.child("django_messages", "secret_env", "secret", "text"), env)
 	c.Login = login(root.child("login", "url", "return_param", "reason_param", "start_on"))
 	c.Logout = logout(root.child("logout", "path", "redirect", "methods"))
 	c.Rules = p.rules(root)
@@ -251,7 +260,7 @@ func headerMap(root *object) []Header {
 			o.fail(name, "must be a header name in lower case that belongs to no other party (not host, cookie, connection, ...)")
 		}
 		if !validDocumentPath(h.Path) {
-			o.fail(name, "must be a path in the session document: @this, subject, data, data.NAME, id, started_at, authenticated_at, touched_at, idle_in, expires_in, remember, refreshed or reason")
+			o.fail(name, "must be a path in the session document: @this, subject, data, data.NAME, id, started_at, authenticated_at, touched_at, idle_in, expires_in, remember, refreshed, revision or reason")
 		}
 		for _, other := range out {
 			if foldHeader(other.Name) == foldHeader(name) {

@@ -52,6 +52,8 @@ func withTimes(f string) string       { return withTop(`"timeouts":{` + f + `}`)
 func withLogout(f string) string      { return withTop(`"logout":{` + f + `}`) }
 func withRule(f string) string        { return withTop(`"rules":[{` + f + `}]`) }
 func withHeader(f string) string      { return withTop(`"headers":{` + f + `}`) }
+func withWrap(more string) string     { return withTop(`"cookie":{"mode":"sealed"},"wrap":` + more) }
+func withDjango(f string) string      { return withTop(`"django_messages":{` + f + `}`) }
 func withInsecure(more string) string { return withTop(`"allow_insecure":true,` + more) }
 
 // badConfigs are refused with field, value and rule as they stand here (value and rule may be parts).
@@ -90,8 +92,7 @@ var badConfigs = []struct {
 	{"CF-348 unknown in login", withLogin(`"url":"/login","uri":"/x"`), "login.uri", "", "unknown field", oneKey, "schema"},
 	{"CF-348 unknown in rule", withRule(`"path":"/","prefix":"/"`), "rules[0].prefix", "", "unknown field", oneKey, "schema"},
 	{"CF-348 unknown in browser", withTop(`"browser":{"folder":"/a/"}`), "browser.folder", "", "unknown field; known here: path", oneKey, "schema"},
-	{"CF-348 not built: wrap", withTop(`"wrap":["sessionid"]`), "wrap", "", "unknown field", oneKey, "schema"},
-	{"CF-348 not built: anonymous", withTop(`"anonymous":false`), "anonymous", "", "unknown field", oneKey, "schema"},
+	{"CF-348 unknown in django_messages", withDjango(`"secret_env":"K","level":"info"`), "django_messages.level", "", "known here: secret_env, secret, text", oneKey, "schema"},
 	{"CF-349 keys missing", `{` + loginPart + `}`, "keys", "", "at least one key", oneKey, "schema"},
 	{"CF-349 keys null", withKeys(`null`), "keys", "(hidden)", "must be a list", oneKey, "schema"},
 	{"CF-349 keys an object", withKeys(`{"id":"a","secret":"` + secretB + `"}`), "keys", "{...}", "must be a list", oneKey, "schema"},
@@ -210,8 +211,11 @@ var badConfigs = []struct {
 	{"CF-362 content_length, as CGI reads it", withHeader(`"content_length":"id"`), "headers.content_length", `"id"`, "no other party", oneKey, "schema"},
 	{"CF-362 x-envoy-", withHeader(`"x-envoy-original-path":"id"`), "headers.x-envoy-original-path", `"id"`, "no other party", oneKey, "schema"},
 	{"CF-362 the filter's own", withHeader(`"x-session-reason":"reason"`), "headers.x-session-reason", `"reason"`, "no other party", oneKey, "schema"},
+	{"CF-362 the filter's own for errors", withHeader(`"x-session-error":"reason"`), "headers.x-session-error", `"reason"`, "no other party", oneKey, "schema"},
+	{"CF-362 the filter's own, as CGI reads it", withHeader(`"x_session-error":"reason"`), "headers.x_session-error", `"reason"`, "no other party", oneKey, "schema"},
 	{"CF-362 two of one name to CGI", withHeader(`"x-user-id":"id","x-user_id":"id"`), "headers.x-user_id", `"id"`, "but for - and _", oneKey, "relation"},
 	{"CF-362 path unknown", withHeader(`"x-a":"user"`), "headers.x-a", `"user"`, "@this, subject", oneKey, "schema"},
+	{"CF-362 path below a number", withHeader(`"x-a":"revision.a"`), "headers.x-a", `"revision.a"`, "refreshed, revision or reason", oneKey, "schema"},
 	{"CF-362 path with a modifier", withHeader(`"x-a":"data|@pretty"`), "headers.x-a", "@pretty", "data.NAME", oneKey, "schema"},
 	{"CF-362 path with an empty word", withHeader(`"x-a":"data..a"`), "headers.x-a", "data..a", "data.NAME", oneKey, "schema"},
 	{"CF-362 path a number", withHeader(`"x-a":1`), "headers.x-a", "1", "in quotes", oneKey, "schema"},
@@ -323,7 +327,44 @@ var badConfigs = []struct {
 	{"CF-371 subjects a list", withTop(`"revoke":{"subjects":["42"]}`), "revoke.subjects", "[...]", "JSON object", oneKey, "schema"},
 	{"CF-371 report_only made a string", withTop(`"report_only":"no"`), "report_only", `"no"`, "true or false", oneKey, "schema"},
 	{"CF-371 allow_insecure a number", withTop(`"allow_insecure":1`), "allow_insecure", "1", "true or false", oneKey, "schema"},
+	{"CF-371 anonymous made a string", withTop(`"anonymous":"yes"`), "anonymous", `"yes"`, "true or false", oneKey, "schema"},
+	{"CF-371 log_subject null", withTop(`"log_subject":null`), "log_subject", "null", "true or false", oneKey, "schema"},
 	{"CF-371 preflight null", withTop(`"bypass_cors_preflight":null`), "bypass_cors_preflight", "null", "true or false", oneKey, "schema"},
+	{"CF-372 wrap without a mode", withTop(`"wrap":["sessionid"]`), "wrap[0]", "sessionid", "set cookie.mode to sealed", oneKey, "schema"},
+	{"CF-372 wrap in a signed cookie", withTop(`"cookie":{"mode":"signed"},"wrap":["sessionid"]`), "wrap[0]", "sessionid", "set cookie.mode to sealed", oneKey, "schema"},
+	{"CF-372 wrap with report_only", withWrap(`["sessionid"],"report_only":true`), "wrap[0]", "sessionid", "report_only promises not to", oneKey, "schema"},
+	{"CF-372 wrap of the session cookie", withWrap(`["sessionid","__Host-session"]`), "wrap[1]", "__Host-session", "one of the app's", oneKey, "relation"},
+	{"CF-372 wrap of the touch cookie", withWrap(`["__Host-session-seen"]`), "wrap[0]", "__Host-session-seen", "one of the app's", oneKey, "relation"},
+	{"CF-372 wrap of the touch cookie by another name", withTop(`"cookie":{"name":"__Host-s","mode":"sealed"},"wrap":["__Host-s-seen"]`), "wrap[0]", "__Host-s-seen", "one of the app's", oneKey, "relation"},
+	{"CF-372 wrap of Django's messages", withWrap(`["sessionid","messages"],"django_messages":{"secret_env":"K"}`), "wrap[1]", "messages", "leave either out", oneKey, "relation"},
+	{"CF-372 wrap twice", withWrap(`["sessionid","PHPSESSID","sessionid"]`), "wrap[2]", "sessionid", "stands twice", oneKey, "schema"},
+	{"CF-372 wrap empty", withWrap(`[]`), "wrap", "[...]", "leave it out", oneKey, "schema"},
+	{"CF-372 wrap a string", withWrap(`"sessionid"`), "wrap", `"sessionid"`, "list", oneKey, "schema"},
+	{"CF-372 wrap null", withWrap(`null`), "wrap", "null", "list", oneKey, "schema"},
+	{"CF-372 wrap a number", withWrap(`[1]`), "wrap[0]", "1", "name of a cookie", oneKey, "schema"},
+	{"CF-372 wrap an empty name", withWrap(`[""]`), "wrap[0]", `""`, "name of a cookie", oneKey, "schema"},
+	{"CF-372 wrap a name that folds to nothing", withWrap(`["_"]`), "wrap[0]", `"_"`, "name of a cookie", oneKey, "schema"},
+	{"CF-372 wrap a name with a space", withWrap(`["session id"]`), "wrap[0]", `"session id"`, "a token", oneKey, "schema"},
+	{"CF-372 wrap a name and a value", withWrap(`["sessionid=1"]`), "wrap[0]", `"sessionid=1"`, "a token", oneKey, "schema"},
+	{"CF-372 wrap a name that is not ASCII", withWrap(`["sitzungé"]`), "wrap[0]", "sitzungé", "a token", oneKey, "schema"},
+	{"CF-372 wrap a name of 65 characters", withWrap(`["` + strings.Repeat("n", 65) + `"]`), "wrap[0]", "nnn", "at most 64", oneKey, "schema"},
+	{"CF-372 wrap, its timeouts those of a short remember", withWrap(`["a"],"remember":{"idle":"1m"}`), "remember.idle", "60s", "at least twice timeouts.touch", oneKey, "relation"},
+	{"CF-373 django_messages a secret", withTop(`"django_messages":"` + secretB + `"`), "django_messages", "(hidden)", "JSON object", oneKey, "schema"},
+	{"CF-373 django_messages null", withTop(`"django_messages":null`), "django_messages", "(hidden)", "JSON object", oneKey, "schema"},
+	{"CF-373 django_messages without a secret", withDjango(`"text":"Bye."`), "django_messages.secret_env", "", "either secret_env", oneKey, "schema"},
+	{"CF-373 django_messages with both secrets", withDjango(`"secret_env":"K","secret":"` + secretB + `"`), "django_messages.secret_env", "", "either secret_env", oneKey, "schema"},
+	{"CF-373 django_messages' variable not set", withDjango(`"secret_env":"MISSING"`), "django_messages.secret_env", "MISSING", "host_env_keys", oneKey, "env"},
+	{"CF-373 django_messages' secret for a variable's name", withDjango(`"secret_env":"` + secretB + `"`), "django_messages.secret_env", "(hidden)", "the secret itself goes into", oneKey, "schema"},
+	{"CF-373 django_messages' hex secret for a variable's name", withDjango(`"secret_env":"` + hexSecret + `"`), "django_messages.secret_env", "(hidden)", "not set", oneKey, "env"},
+	{"CF-373 django_messages' secret a number", withDjango(`"secret":12345678901234567890123456789012345`), "django_messages.secret", "(hidden)", "in quotes", oneKey, "schema"},
+	{"CF-373 django_messages' secret short", withDjango(`"secret":"z!R7qLw0-nX4vTb9.kYc2mHs6pDf8gJ"`), "django_messages.secret", "(hidden)", "project's own SECRET_KEY", oneKey, "schema"},
+	{"CF-373 django_messages' secret short in the variable", withDjango(`"secret_env":"D"`), "django_messages.secret_env", "(hidden)", "of at least 32", envMap{"K": secretA, "D": "Jk3-short-x9Qf"}, "env"},
+	{"CF-373 django_messages' secret a sample", withDjango(`"secret":"change-me-8f2k!q0z7wd4@xv1mtp9#r6b"`), "django_messages.secret", "(hidden)", "a sample", oneKey, "schema"},
+	{"CF-373 django_messages' secret easily guessed", withDjango(`"secret":"` + strings.Repeat("a1", 25) + `"`), "django_messages.secret", "(hidden)", "easily guessed", oneKey, "random"},
+	{"CF-373 django_messages' text empty", withDjango(`"secret_env":"K","text":""`), "django_messages.text", `""`, "1 to 256", oneKey, "schema"},
+	{"CF-373 django_messages' text long", withDjango(`"secret_env":"K","text":"` + strings.Repeat("t", 257) + `"`), "django_messages.text", "ttt", "1 to 256", oneKey, "schema"},
+	{"CF-373 django_messages' text over 256 bytes", withDjango(`"secret_env":"K","text":"` + strings.Repeat("é", 129) + `"`), "django_messages.text", "ééé", "1 to 256", oneKey, "bytes"},
+	{"CF-373 django_messages' text a number", withDjango(`"secret_env":"K","text":1`), "django_messages.text", "1", "in quotes", oneKey, "schema"},
 }
 
 func TestParseRefuses(t *testing.T) {
@@ -396,7 +437,7 @@ func defaultConfig() *Config {
 
 // fullConfig has nearly every field, as the documentation shows it.
 const fullConfig = `{
-  "cookie":   {"name": "__Host-session", "mode": "signed", "path": "/", "domain": "", "same_site": "Lax", "secure": true, "partitioned": false},
+  "cookie":   {"name": "__Host-session", "mode": "sealed", "path": "/", "domain": "", "same_site": "Lax", "secure": true, "partitioned": false},
   "keys":     [{"id": "2026-11", "secret_env": "CURFEW_KEY_2026_11", "sign_from": "2026-11-01T00:00:00Z", "verify_until": "2027-11-01T00:00:00Z"}],
   "audience": "shop",
   "timeouts": {"idle": "15m", "absolute": "12h", "touch": "1m", "rotate": "1h", "clock_skew": "1m"},
@@ -408,14 +449,16 @@ const fullConfig = `{
                 "activity": "passive", "idle": "5m", "absolute": "1h", "max_auth_age": "10m",
                 "when": {"data.staff": [true]}, "require": {"data.role": ["admin"]}}],
   "headers":  {"x-session-subject": "subject"},
+  "wrap":     ["sessionid"], "anonymous": true,
   "browser":  {"path": "/.session/"},
   "revoke":   {"before": "2026-11-20T00:00:00Z", "subjects": {"42": "2026-11-20T08:00:00Z"}},
-  "report_only": false, "bypass_cors_preflight": true
+  "django_messages": {"secret_env": "DJANGO_SECRET_KEY", "text": "Your session has expired. Please log in again."},
+  "log_subject": true, "report_only": false, "bypass_cors_preflight": true
 }`
 
 func fullMeans(c *Config) {
 	c.Keys[0].ID, c.Keys[0].SignFrom, c.Keys[0].VerifyUntil = "2026-11", 1793491200, 1825027200
-	c.Audience = "shop"
+	c.Audience, c.Cookie.Sealed, c.Wrap, c.Anonymous, c.LogSubject = "shop", true, []string{"sessionid"}, true, true
 	c.Rules = []Rule{{PathPrefix: "/static/", Need: SessionOff}, {
 		PathPrefix: "/", Hosts: []string{"shop.example"}, Methods: []string{"GET"}, Passive: true, Idle: 300, Absolute: 3600, MaxAuthAge: 600,
 		When: []Condition{{"staff", []string{"true"}}}, Require: []Condition{{"role", []string{`"admin"`}}},
@@ -431,7 +474,7 @@ var goodConfigs = []struct {
 }{
 	{"minimal", minimal, oneKey, func(*Config) {}},
 	{"space around", "\n " + minimal + "\r\n\t", oneKey, func(*Config) {}},
-	{"full", fullConfig, envMap{"CURFEW_KEY_2026_11": secretA}, fullMeans},
+	{"full", fullConfig, envMap{"CURFEW_KEY_2026_11": secretA, "DJANGO_SECRET_KEY": secretB}, fullMeans},
 	{"empty objects and lists", withTop(`"cookie":{},"timeouts":{},"remember":{},"logout":{},"rules":[],"browser":{},"revoke":{"subjects":{}}`), oneKey, func(*Config) {}},
 	{"inline secret", withKey(`"secret":"` + secretA + `"`), noKey, func(*Config) {}},
 	{"raw secret of 32 bytes", withKey(`"secret":"zR7qLw0-nX4vTb9.kYc2mHs6pDf8gJaE"`), noKey, func(c *Config) { c.Keys[0].Secret = []byte("zR7qLw0-nX4vTb9.kYc2mHs6pDf8gJaE") }},
@@ -493,6 +536,24 @@ var goodConfigs = []struct {
 	{"revoke one", withTop(`"revoke":{"subjects":{"zoë o'hara":"2026-11-20T08:00:00Z"}}`), oneKey, func(c *Config) { c.Revoke.Subjects = map[string]int64{"zoë o'hara": 1795161600} }},
 	{"audience", withTop(`"audience":"a b ~ \"c\""`), oneKey, func(c *Config) { c.Audience = `a b ~ "c"` }},
 	{"switches", withTop(`"report_only":true,"bypass_cors_preflight":false`), oneKey, func(c *Config) { c.ReportOnly, c.BypassPreflight = true, false }},
+	{"switches of sessions", withTop(`"anonymous":true,"log_subject":true,"report_only":true`), oneKey, func(c *Config) { c.Anonymous, c.LogSubject, c.ReportOnly = true, true, true }},
+	{"revision", withHeader(`"x-revision":"revision"`), oneKey, func(c *Config) { c.HeaderMap = []Header{{Name: "x-revision", Path: "revision"}} }},
+	{"wrap: without remember the timeouts are the common ones", withWrap(`["PHPSESSID","__Host-app","_a-b!"]`), oneKey, func(c *Config) {
+		c.Cookie.Sealed, c.Wrap, c.Remember = true, []string{"PHPSESSID", "__Host-app", "_a-b!"}, c.Timeouts.Limits
+	}},
+	{"wrap: without remember, other timeouts", withWrap(`["a"],"timeouts":{"idle":"5m","absolute":"1h"},"report_only":false`), oneKey, func(c *Config) {
+		c.Cookie.Sealed, c.Wrap, c.Timeouts.Limits, c.Remember = true, []string{"a"}, Limits{300, 3600}, Limits{300, 3600}
+	}},
+	{"wrap: with remember, if only by name", withWrap(`["` + strings.Repeat("n", 64) + `"],"remember":{}`), oneKey, func(c *Config) {
+		c.Cookie.Sealed, c.Wrap = true, []string{strings.Repeat("n", 64)}
+	}},
+	{"wrap: messages, where nobody else sets them", withWrap(`["messages"],"remember":{"idle":"1h"}`), oneKey, func(c *Config) {
+		c.Cookie.Sealed, c.Wrap, c.Remember.Idle = true, []string{"messages"}, 3600
+	}},
+	{"django_messages", withDjango(`"secret_env":"D","text":"é"`), envMap{"K": secretA, "D": "django-insecure-8f2k!q0z7wd4@xv1mtp9#r6b"}, func(*Config) {}},
+	{"django_messages, inline, beside wrap", withWrap(`["sessionid"],"remember":{},"django_messages":{"secret":"` + secretB + `","text":"` + strings.Repeat("é", 128) + `"}`), oneKey, func(c *Config) {
+		c.Cookie.Sealed, c.Wrap = true, []string{"sessionid"}
+	}},
 	{"1 MiB to the byte", minimal + strings.Repeat(" ", maxConfig-len(minimal)), oneKey, func(*Config) {}},
 }
 

@@ -46,7 +46,7 @@ func oneLine(s string, most int) string {
 	}, s)
 }
 
-// shown is a value as errors show it. What stands at `keys` may be a secret in the wrong place, and
+// shown is a value as errors show it. What stands at `keys` or `django_messages` may be a secret in the wrong place, and
 // an object or a list may hold one.
 func shown(field string, v gjson.Result) string {
 	last := field[strings.LastIndexByte(field, '.')+1:]
@@ -57,7 +57,8 @@ func shown(field string, v gjson.Result) string {
 		return "{...}"
 	case v.IsArray():
 		return "[...]"
-	case strings.HasPrefix(field, "keys") && !contains([]string{"id", "sign_from", "verify_until"}, last):
+	case strings.HasPrefix(field, "keys") && !contains([]string{"id", "sign_from", "verify_until"}, last),
+		strings.HasPrefix(field, "django_messages") && last != "text":
 		return hidden
 	}
 	return v.Raw

@@ -16,17 +16,22 @@ const (
 	IdleTimeout     // nobody was active for too long
 	AbsoluteTimeout // the session reached its end, however active
 	Revoked         // the config revokes it
+	Anonymous       // alive, but nobody logged in
 	AuthTooOld      // alive, but this path wants a more recent login
 	Forbidden       // alive, but its data lacks what this path requires
 
 	LoggedOut     // the logout path ended it
 	LogoutRefused // a logout by another site or by a method that is not allowed
 	Unreadable    // the host could not hand over the request's headers
-	Started       // the app started a session
+	Opened        // an anonymous session began
+	Started       // somebody logged in: the app started a session
+	Rotated       // the session got a new id
+	Changed       // the session's data or lifetime was written
 	Renewed       // the session cookie was written again
 	Touched       // the touch cookie was written
 	Ended         // the app ended the session
 	Replaced      // a login took the place of a live session
+	TooLarge      // a change did not fit into the cookie
 	BadCommand    // the app's x-session header broke a rule
 	ReasonCount   = iota
 )
@@ -35,10 +40,10 @@ var reasonText = [ReasonCount]string{
 	OK: "ok", Off: "off", Preflight: "preflight",
 	Absent: "absent", Invalid: "invalid",
 	IdleTimeout: "idle_timeout", AbsoluteTimeout: "absolute_timeout", Revoked: "revoked",
-	AuthTooOld: "auth_too_old", Forbidden: "forbidden",
+	Anonymous: "anonymous", AuthTooOld: "auth_too_old", Forbidden: "forbidden",
 	LoggedOut: "logged_out", LogoutRefused: "logout_refused", Unreadable: "unreadable",
-	Started: "started", Renewed: "renewed", Touched: "touched", Ended: "ended", Replaced: "replaced",
-	BadCommand: "bad_command",
+	Opened: "opened", Started: "started", Rotated: "rotated", Changed: "changed", Renewed: "renewed", Touched: "touched", Ended: "ended", Replaced: "replaced",
+	TooLarge: "too_large", BadCommand: "bad_command",
 }
 
 // String returns the reason's one name.

@@ -1,10 +1,9 @@
 package policy
 
 import (
-	"net/http"
+	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -59,23 +58,6 @@ func TestCacheable(t *testing.T) {
 				t.Errorf("got %v", got)
 			}
 		})
-	}
-}
-
-func TestParseHTTPDate(t *testing.T) {
-	for at := epoch; at < epoch+400*24*hour; at += 31 * hour {
-		want := time.Unix(at+at%61, 0).UTC()
-		if got, ok := parseHTTPDate(want.Format(http.TimeFormat)); !ok || got != want.Unix() {
-			t.Errorf("%v: got %d %v", want, got, ok)
-		}
-	}
-	for _, s := range []string{
-		"", "0", "-1", "Friday, 15-Jan-27 08:00:00 GMT", "Fri Jan 15 08:00:00 2027", "Fri, 15 Jan 2027 08:00:00 UTC", "Fri, 15 anF 2027 08:00:00 GMT",
-		"Fri, 15 jan 2027 08:00:00 GMT", "Fri, 15-Jan-2027 08:00:00 GMT", "Fri, 32 Jan 2027 08:00:00 GMT", "Fri, 1\xff Jan 2027 08:00:00 GMT",
-	} {
-		if got, ok := parseHTTPDate(s); ok {
-			t.Errorf("%q read as %d", s, got)
-		}
 	}
 }
 
@@ -141,7 +123,7 @@ func TestRespond(t *testing.T) {
 				if d.Verdict != Pass {
 					t.Fatal(d.Reason)
 				}
-				o := c.Origin(asked, &d, epoch, counting())
+				o := keep(c, asked, &d, epoch)
 				response, want, reason := &Response{Status: 200, Commands: tt.commands}, tt.plain, tt.reason
 				if stored {
 					response.CacheControl, want = "public, max-age=60", tt.stored
@@ -156,8 +138,8 @@ func TestRespond(t *testing.T) {
 				if diff := cmp.Diff(want, kinds(reply.Cookies)); diff != "" {
 					t.Error(diff)
 				}
-				if reply.Reason != reason || reply.Ended != tt.ended || (reply.New != cookie.ID{}) != (reason == Started) {
-					t.Errorf("got %v, ended %v, new %v", reply.Reason, reply.Ended, reply.New)
+				if reply.Reason != reason || reply.Ended != tt.ended || (reply.Session.ID != cookie.ID{}) != (reason == Started) {
+					t.Errorf("got %v, ended %v, new %v", reply.Reason, reply.Ended, reply.Session.ID)
 				}
 				newBrowser(t).take(reply.Cookies)
 			})
@@ -257,7 +239,7 @@ func TestRenewalThatFails(t *testing.T) {
 		c := policyOf(t)
 		asked := ask(c, Request{}, sessionLine(t, c, someone(epoch-5*minute)))
 		d := c.Decide(asked, epoch)
-		o := c.Origin(asked, &d, epoch, counting())
+		o := keep(c, asked, &d, epoch)
 		c.Keys[0].SignFrom = epoch + hour
 		if err := c.compile(); err != nil {
 			t.Fatal(err)
@@ -272,10 +254,10 @@ func TestNewIDs(t *testing.T) {
 	c, random, seen := policyOf(t), counting(), map[cookie.ID]bool{}
 	for range 100 {
 		reply := c.Respond(begin(), &Response{Status: 200, Commands: []string{`{"start":{"subject":"u"}}`}}, epoch, random)
-		if reply.Reason != Started || seen[reply.New] {
-			t.Fatalf("%v %v", reply.Reason, reply.New)
+		if reply.Reason != Started || seen[reply.Session.ID] {
+			t.Fatalf("%v %v", reply.Reason, reply.Session.ID)
 		}
-		seen[reply.New] = true
+		seen[reply.Session.ID] = true
 	}
 }
 
@@ -285,7 +267,7 @@ func TestTargetedCaches(t *testing.T) {
 	c := policyOf(t)
 	asked := ask(c, Request{}, sessionLine(t, c, someone(epoch-5*minute)))
 	d := c.Decide(asked, epoch)
-	o := c.Origin(asked, &d, epoch, counting())
+	o := keep(c, asked, &d, epoch)
 	for _, targeted := range []bool{false, true} {
 		reply := c.Respond(&o, &Response{Status: 200, CacheControl: "no-store", Targeted: targeted}, epoch, counting())
 		if wrote := len(reply.Cookies) > 0; wrote == targeted {
@@ -299,5 +281,451 @@ func TestTargetedCaches(t *testing.T) {
 		if TargetsCaches(name) != want {
 			t.Errorf("%s: want %v", name, want)
 		}
+	}
+}
+
+// own is a session that one write after another makes of someone.
+func own(change func(*cookie.Session)) cookie.Session {
+	return with(epoch-10*minute, func(s *cookie.Session) {
+		s.Data, s.Revision = `{"a":1,"b":{"c":2}}`, 3
+		change(s)
+	})
+}
+
+var changes = []struct {
+	name    string
+	before  func(*cookie.Session)
+	command string
+	reason  Reason
+	after   func(*cookie.Session) // applied to before; the id and the time of issue go without saying
+	maxAge  string
+}{
+	{"set", unchanged, `{"set":{"d":"x"}}`, Changed, func(s *cookie.Session) { s.Data, s.Revision = `{"a":1,"b":{"c":2},"d":"x"}`, 4 }, ""},
+	{"set deletes", unchanged, `{"set":{"a":null}}`, Changed, func(s *cookie.Session) { s.Data, s.Revision = `{"b":{"c":2}}`, 4 }, ""},
+	{"set deletes all", unchanged, `{"set":{"a":null,"b":null}}`, Changed, func(s *cookie.Session) { s.Data, s.Revision = "", 4 }, ""},
+	{"set inside", unchanged, `{"set":{"b":{"d":[1, 2]}}}`, Changed, func(s *cookie.Session) { s.Data, s.Revision = `{"a":1,"b":{"c":2,"d":[1,2]}}`, 4 }, ""},
+	{"set what is there", unchanged, `{"set":{"b":{ "c":2 },"a":1}}`, Touched, unchanged, ""},
+	{"set nothing", unchanged, `{"set":{}}`, Touched, unchanged, ""},
+	{"set deletes what is not there", unchanged, `{"set":{"x":null,"b":{"x":null}}}`, Touched, unchanged, ""},
+	{"set on no data", func(s *cookie.Session) { s.Data = "" }, `{"set":{"x":null}}`, Touched, unchanged, ""},
+	{"expire_in", unchanged, `{"expire_in":"5m"}`, Changed, func(s *cookie.Session) { s.Idle, s.Lifetime = 300, cookie.Persistent }, "; Max-Age=42570"},
+	{"expire_in longer than idle", unchanged, `{"expire_in":"24h"}`, Changed, func(s *cookie.Session) { s.Idle, s.Lifetime = 86400, cookie.Persistent }, "; Max-Age=42570"},
+	{"expire_in again", func(s *cookie.Session) { s.Idle, s.Lifetime = 900, cookie.Persistent }, `{"expire_in":"15m"}`, Touched, unchanged, "; Max-Age=42600"},
+	{"expire_in, own absolute", func(s *cookie.Session) { s.Absolute = 3600 }, `{"expire_in":"5m"}`, Changed, func(s *cookie.Session) { s.Idle, s.Lifetime = 300, cookie.Persistent }, "; Max-Age=2970"},
+	{"expire_in, remembered", remembered, `{"expire_in":"5m"}`, Changed, func(s *cookie.Session) { s.Idle, s.Lifetime = 300, cookie.Persistent }, "; Max-Age=2591370"},
+	{"expire_in browser", func(s *cookie.Session) { s.Idle, s.Lifetime = 900, cookie.Persistent }, `{"expire_in":"browser"}`, Changed, func(s *cookie.Session) { s.Idle, s.Lifetime = 0, cookie.Browser }, ""},
+	{"expire_in browser, remembered", remembered, `{"expire_in":"browser"}`, Changed, func(s *cookie.Session) { s.Lifetime = cookie.Browser }, ""},
+	{"expire_in null", func(s *cookie.Session) { s.Idle, s.Lifetime = 900, cookie.Persistent }, `{"expire_in":null}`, Changed, func(s *cookie.Session) { s.Idle, s.Lifetime = 0, cookie.ByRemember }, ""},
+	{"expire_in null, remembered", func(s *cookie.Session) { s.Remember, s.Lifetime = true, cookie.Browser }, `{"expire_in":null}`, Changed, func(s *cookie.Session) { s.Lifetime = cookie.ByRemember }, "; Max-Age=2591370"},
+	{"expire_in null of nothing", unchanged, `{"expire_in":null}`, Touched, unchanged, ""},
+	{"remember", unchanged, `{"remember":true}`, Changed, func(s *cookie.Session) { s.Remember = true }, "; Max-Age=2591370"},
+	{"remember no more", remembered, `{"remember":false}`, Changed, func(s *cookie.Session) { s.Remember = false }, ""},
+	{"remember again", remembered, `{"remember":true}`, Touched, unchanged, "; Max-Age=2591400"},
+	{"remember no more again", unchanged, `{"remember":false}`, Touched, unchanged, ""},
+	{"remember after expire_in browser", func(s *cookie.Session) { s.Lifetime = cookie.Browser }, `{"remember":true}`, Changed, func(s *cookie.Session) { s.Remember, s.Lifetime = true, cookie.ByRemember }, "; Max-Age=2591370"},
+	{"remember no more after expire_in", func(s *cookie.Session) { s.Idle, s.Lifetime = 900, cookie.Persistent }, `{"remember":false}`, Changed, func(s *cookie.Session) { s.Lifetime = cookie.ByRemember }, ""},
+	{"rotate", unchanged, `{"rotate":true}`, Rotated, unchanged, ""},
+	{"rotate, remembered", remembered, `{"rotate":true}`, Rotated, unchanged, "; Max-Age=2591370"},
+	{"rotate and set nothing", unchanged, `{"rotate":true,"set":{}}`, Rotated, unchanged, ""},
+	{"rotate and set", unchanged, `{"set":{"a":2},"rotate":true}`, Rotated, func(s *cookie.Session) { s.Data, s.Revision = `{"a":2,"b":{"c":2}}`, 4 }, ""},
+	{"expire_in and remember", unchanged, `{"remember":true,"expire_in":"browser"}`, Changed, func(s *cookie.Session) { s.Remember, s.Lifetime = true, cookie.Browser }, ""},
+	{"all in one", unchanged, `{"rotate":true,"expire_in":"5m","remember":true,"set":{"b":null}}`, Rotated, func(s *cookie.Session) {
+		s.Data, s.Revision, s.Remember, s.Idle, s.Lifetime = `{"a":1}`, 4, true, 300, cookie.Persistent
+	}, "; Max-Age=2591370"},
+}
+
+// TestChange: a command changes what it names and nothing else, in one cookie; one that changes nothing
+// leaves the response to what is due anyway.
+func TestChange(t *testing.T) {
+	for _, mode := range []string{"signed", "sealed"} {
+		c := policyOf(t, `"cookie":{"mode":"`+mode+`"}`)
+		for _, tt := range changes {
+			t.Run(mode+"/"+tt.name, func(t *testing.T) {
+				b, before := newBrowser(t), own(tt.before)
+				b.values[c.Cookie.Name] = mint(t, c, before)
+				b.values[c.Cookie.Name+cookie.TouchSuffix] = mintTouch(t, c, before.ID, epoch-minute)
+				old := b.values[c.Cookie.Name]
+				const at = epoch + 30
+				d, reply := b.do(c, Request{}, Response{Status: 200, Commands: []string{tt.command}}, at)
+				if d.Reason != OK || reply.Reason != tt.reason || reply.Fault != "" || reply.Ended != OK {
+					t.Fatalf("%v: %v %q, ended %v", d.Reason, reply.Reason, reply.Fault, reply.Ended)
+				}
+				want := map[Reason][]string{Changed: {session}, Rotated: {session, noSeen}, Touched: {seen}}[tt.reason]
+				if diff := cmp.Diff(want, kinds(reply.Cookies)); diff != "" {
+					t.Error(diff)
+				}
+				if _, attributes, _ := strings.Cut(b.lines[0], ";"); ";"+attributes != tt.maxAge+"; Path=/; HttpOnly; Secure; SameSite=Lax" {
+					t.Errorf("attributes %q, want %q in them", attributes, tt.maxAge)
+				}
+				if tt.reason == Touched {
+					if b.values[c.Cookie.Name] != old {
+						t.Error("the session was written")
+					}
+					return
+				}
+				after := own(tt.before)
+				tt.after(&after)
+				got := held(t, c, b.values[c.Cookie.Name], at)
+				if (got.ID != after.ID) != (tt.reason == Rotated) || reply.Session.ID != got.ID && tt.reason == Rotated {
+					t.Errorf("id %x", got.ID)
+				}
+				after.ID, after.IssuedAt = got.ID, at
+				if diff := cmp.Diff(after, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
+	}
+}
+
+// TestPassiveChange: what an app writes is no sign of a person.
+func TestPassiveChange(t *testing.T) {
+	c := policyOf(t, `"rules":[{"path_prefix":"/poll","activity":"passive"}]`)
+	for _, tt := range []struct {
+		name string
+		r    Request
+	}{
+		{"passive rule", Request{Path: "/poll"}},
+		{"passive client", Request{Activity: "passive"}},
+		{"prefetch", Request{SecPurpose: "prefetch"}},
+		{"login page", Request{Path: "/login"}},
+	} {
+		for _, command := range []string{`{"set":{"n":%d}}`, `{"set":{"n":%d},"rotate":true}`} {
+			t.Run(tt.name+command, func(t *testing.T) {
+				b := newBrowser(t)
+				b.login(c, `{"subject":"u"}`, epoch)
+				b.do(c, Request{}, Response{Status: 200}, epoch+90) // seen in the slot of epoch+60
+				for at := epoch + 100; at < epoch+60+15*minute; at += 20 {
+					_, reply := b.do(c, tt.r, Response{Status: 200, Commands: []string{fmt.Sprintf(command, at)}}, at)
+					if reply.Reason != Changed && reply.Reason != Rotated {
+						t.Fatalf("after %d s: %v", at-epoch, reply.Reason)
+					}
+				}
+				d := c.Decide(ask(c, Request{Activity: "passive"}, b.line()), epoch+60+15*minute)
+				if d.Reason != IdleTimeout {
+					t.Errorf("got %v, idle %d s from now", d.Reason, d.IdleAt-(epoch+60+15*minute))
+				}
+			})
+		}
+	}
+}
+
+// TestExpireInCountsFromTheRequest: a person's own click is not as old as the slot that it fell into.
+func TestExpireInCountsFromTheRequest(t *testing.T) {
+	c := policyOf(t)
+	for second := range minute {
+		b, at := newBrowser(t), epoch+3*minute+second
+		b.login(c, `{"subject":"u"}`, epoch)
+		b.do(c, Request{}, Response{Status: 200}, epoch+3*minute)
+		b.do(c, Request{}, Response{Status: 200, Commands: []string{`{"expire_in":"10s"}`}}, at)
+		d := c.Decide(ask(c, Request{Activity: "passive"}, b.line()), at+9)
+		if d.Reason != OK {
+			t.Errorf("set %d s into a slot: %v 9 s later", second, d.Reason)
+		}
+		if d = c.Decide(ask(c, Request{Activity: "passive"}, b.line()), at+10); d.Reason != IdleTimeout {
+			t.Errorf("set %d s into a slot: %v 10 s later", second, d.Reason)
+		}
+	}
+}
+
+// TestRotate: data and times go on under a new id, and nothing of the old one counts for it.
+func TestRotate(t *testing.T) {
+	c, b := policyOf(t), newBrowser(t)
+	b.login(c, `{"subject":"u","data":{"a":1}}`, epoch)
+	b.do(c, Request{}, Response{Status: 200}, epoch+5*minute)
+	before := b.values[c.Cookie.Name]
+	oldTouch := b.values[c.Cookie.Name+cookie.TouchSuffix]
+	_, reply := b.do(c, Request{Activity: "passive"}, Response{Status: 200, Commands: []string{`{"rotate":true}`}}, epoch+8*minute)
+	if reply.Reason != Rotated || b.values[c.Cookie.Name] == before || b.values[c.Cookie.Name+cookie.TouchSuffix] != "" {
+		t.Fatalf("%v: %v", reply.Reason, b.values)
+	}
+	got, was := held(t, c, b.values[c.Cookie.Name], epoch+8*minute), held(t, c, before, epoch+8*minute)
+	was.ID, was.IssuedAt = got.ID, epoch+5*minute
+	if diff := cmp.Diff(was, got); diff != "" {
+		t.Error(diff)
+	}
+	// The old touch is at most as new as the token. One of the old id that is newer counts nothing.
+	newer := mintTouch(t, c, held(t, c, before, epoch+8*minute).ID, epoch+15*minute)
+	for _, touch := range []string{oldTouch, newer} {
+		line := c.Cookie.Name + "=" + b.values[c.Cookie.Name] + "; " + c.Cookie.Name + cookie.TouchSuffix + "=" + touch
+		if d := c.Decide(ask(c, Request{}, line), epoch+20*minute); d.Reason != IdleTimeout {
+			t.Errorf("a touch of the old id keeps the session alive: %v", d.Reason)
+		}
+		if d := c.Decide(ask(c, Request{}, line), epoch+20*minute-1); d.Reason != OK {
+			t.Errorf("got %v", d.Reason)
+		}
+	}
+}
+
+// TestKeep: data goes on through a login only if that asks for it, and never to another person.
+func TestKeep(t *testing.T) {
+	c := policyOf(t, `"cookie":{"mode":"sealed"}`, `"wrap":["sid"]`)
+	nobody := func(s *cookie.Session) { s.Subject, s.AuthenticatedAt = "", 0 }
+	byApp := func(s *cookie.Session) {
+		s.Subject = ""
+		s.Wrapped = string(cookie.AppendWrapped(nil, &cookie.Wrapped{Name: "sid", Path: "/", Value: "1", Authenticates: true}))
+	}
+	for _, tt := range []struct {
+		name   string
+		before func(*cookie.Session) // nil: no session
+		start  string
+		want   string
+	}{
+		{"keep of nothing", nil, `{"subject":"user-42","keep":true}`, ""},
+		{"keep of nothing, with data", nil, `{"subject":"user-42","keep":true,"data":{"x":1}}`, `{"x":1}`},
+		{"nobody's by default", nobody, `{"subject":"user-42"}`, ""},
+		{"nobody's by default, with data", nobody, `{"subject":"user-42","data":{"x":1}}`, `{"x":1}`},
+		{"nobody's, keep false", nobody, `{"subject":"user-42","keep":false}`, ""},
+		{"nobody's, keep", nobody, `{"subject":"user-42","keep":true}`, `{"a":1,"b":2}`},
+		{"nobody's, keep, data on top", nobody, `{"subject":"user-42","data":{"b":3,"a":null,"c":4},"keep":true}`, `{"b":3,"c":4}`},
+		{"nobody's, keep, all deleted", nobody, `{"subject":"user-42","data":{"b":null,"a":null},"keep":true}`, ""},
+		{"own by default", unchanged, `{"subject":"user-42"}`, ""},
+		{"own, keep", unchanged, `{"subject":"user-42","keep":true}`, `{"a":1,"b":2}`},
+		{"own, keep, data on top", unchanged, `{"subject":"user-42","keep":true,"data":{"b":{"x":null}}}`, `{"a":1,"b":{}}`},
+		{"another's, keep", unchanged, `{"subject":"user-43","keep":true}`, ""},
+		{"another's, keep, with data", unchanged, `{"subject":"user-43","keep":true,"data":{"x":1}}`, `{"x":1}`},
+		{"another's in other case, keep", unchanged, `{"subject":"User-42","keep":true}`, ""},
+		{"whose only the app knows, keep", byApp, `{"subject":"user-42","keep":true}`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBrowser(t)
+			if tt.before != nil {
+				b.values[c.Cookie.Name] = mint(t, c, with(epoch-minute, func(s *cookie.Session) {
+					s.Data, s.Revision, s.Idle, s.Lifetime = `{"a":1,"b":2}`, 9, 600, cookie.Persistent
+					tt.before(s)
+				}))
+			}
+			b.login(c, tt.start, epoch)
+			got := held(t, c, b.values[c.Cookie.Name], epoch)
+			if got.Data != tt.want || got.Revision != 0 || got.Idle != 0 || got.Lifetime != cookie.ByRemember || got.ID == someone(0).ID || got.StartedAt != epoch {
+				t.Errorf("got %+v, want data %s", got, tt.want)
+			}
+		})
+	}
+	t.Run("a dead session's, keep", func(t *testing.T) {
+		b := newBrowser(t)
+		b.values[c.Cookie.Name] = mint(t, c, with(epoch-hour, func(s *cookie.Session) { s.Data = `{"a":1}` }))
+		b.login(c, `{"subject":"user-42","keep":true}`, epoch)
+		if got := held(t, c, b.values[c.Cookie.Name], epoch); got.Data != "" {
+			t.Errorf("kept %s", got.Data)
+		}
+	})
+}
+
+// TestPromptRenewal: only a prompt response renews, or one under a key that retires; else it touches.
+func TestPromptRenewal(t *testing.T) {
+	both := policyOf(t, `"keys":[`+keyJSON("a", 0)+","+keyJSON("b", epoch)+`]`)
+	one := policyOf(t)
+	for _, tt := range []struct {
+		name string
+		c    *Config
+		age  int64
+		took int64 // seconds that the app took
+		want Reason
+	}{
+		{"old, at once", one, 2 * hour, 0, Renewed},
+		{"old, a second", one, 2 * hour, 1, Renewed},
+		{"old, two seconds", one, 2 * hour, 2, Touched},
+		{"old, a minute", one, 2 * hour, minute, Touched},
+		{"old, a clock that went back", one, 2 * hour, -5, Renewed},
+		{"another key, at once", both, 10 * minute, 0, Renewed},
+		{"another key, two seconds", both, 10 * minute, 2, Touched},
+		{"old and another key, two seconds", both, 2 * hour, 2, Renewed},
+		{"old and another key, an hour", both, 2 * hour, hour, Renewed},
+		{"neither", both, -1, 0, Touched},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			at := epoch + minute
+			s := someone(at - tt.age)
+			if tt.age < 0 {
+				s = someone(at - minute) // by the newer key
+			}
+			asked := ask(tt.c, Request{}, sessionLine(t, tt.c, s), touchLine(t, tt.c, s.ID, at-minute))
+			d := tt.c.Decide(asked, at)
+			o := keep(tt.c, asked, &d, at)
+			reply := tt.c.Respond(&o, &Response{Status: 200}, at+tt.took, counting())
+			if reply.Reason != tt.want || len(reply.Cookies) != 1 {
+				t.Fatalf("got %v: %v", reply.Reason, reply.Cookies)
+			}
+			if tt.want != Renewed {
+				return
+			}
+			// A renewal says when its request came, however long it took.
+			if got := written(t, tt.c, &reply, at+max(tt.took, 0)); got.IssuedAt != at || got.StartedAt != s.StartedAt || got.ID != s.ID {
+				t.Errorf("renewed to %+v", got)
+			}
+		})
+	}
+}
+
+// A renewal that would come behind another response's set does not come.
+func TestSlowRenewalNeverFollowsASet(t *testing.T) {
+	c, b := policyOf(t), newBrowser(t)
+	b.login(c, `{"subject":"u","data":{"a":1}}`, epoch)
+	b.do(c, Request{}, Response{Status: 200}, epoch+55*minute-45*minute)
+	for at := epoch + 20*minute; at < epoch+hour; at += 10 * minute {
+		b.do(c, Request{}, Response{Status: 200}, at)
+	}
+	at := epoch + hour
+	asked := ask(c, Request{}, b.line())
+	d := c.Decide(asked, at)
+	slow := keep(c, asked, &d, at)
+	if !d.Renew {
+		t.Fatal("no renewal is due")
+	}
+	b.do(c, Request{}, Response{Status: 200, Commands: []string{`{"set":{"a":2}}`}}, at)
+	reply := c.Respond(&slow, &Response{Status: 200}, at+5, b.random)
+	b.take(reply.Cookies)
+	if got := held(t, c, b.values[c.Cookie.Name], at+5); got.Data != `{"a":2}` || got.Revision != 1 {
+		t.Errorf("%v put back %s", reply.Reason, got.Data)
+	}
+	if d, _ := b.do(c, Request{}, Response{Status: 200}, at+14*minute); d.Reason != OK {
+		t.Errorf("afterwards: %v", d.Reason)
+	}
+}
+
+func tooMuch() Response {
+	return Response{Status: 200, Commands: []string{`{"set":{"big":"` + strings.Repeat("x", 4000) + `"}}`}}
+}
+
+// errorOf is what the app reads of x-session-error on its next request.
+func errorOf(t testing.TB, c *Config, b *browser, at int64) (text string) {
+	t.Helper()
+	d := c.Decide(ask(c, Request{Activity: "passive"}, b.line()), at)
+	c.Headers(&d, at, func(name, value string) {
+		if name == ErrorHeader {
+			text = value
+		}
+	})
+	return text
+}
+
+// TestTooLarge: what does not fit changes nothing but one flag, which the next good write clears.
+func TestTooLarge(t *testing.T) {
+	for _, mode := range []string{"signed", "sealed"} {
+		t.Run(mode, func(t *testing.T) {
+			c, b := policyOf(t, `"cookie":{"mode":"`+mode+`"}`), newBrowser(t)
+			b.login(c, `{"subject":"u","data":{"a":1}}`, epoch)
+			before := held(t, c, b.values[c.Cookie.Name], epoch)
+			if got := errorOf(t, c, b, epoch); got != "" {
+				t.Fatalf("before: %q", got)
+			}
+			_, reply := b.do(c, Request{}, tooMuch(), epoch+10)
+			if diff := cmp.Diff([]string{session}, kinds(reply.Cookies)); reply.Reason != TooLarge || reply.Fault != FaultTooLarge || reply.Ended != OK || diff != "" {
+				t.Fatalf("%+v %s", reply, diff)
+			}
+			flagged := before
+			flagged.Refused, flagged.IssuedAt = true, epoch+10
+			if diff := cmp.Diff(flagged, held(t, c, b.values[c.Cookie.Name], epoch+10)); diff != "" {
+				t.Error(diff)
+			}
+			if got := errorOf(t, c, b, epoch+10); got != "too_large" {
+				t.Errorf("the app is told %q", got)
+			}
+			_, reply = b.do(c, Request{}, tooMuch(), epoch+20)
+			if reply.Reason != TooLarge || len(reply.Cookies) != 0 {
+				t.Errorf("once more: %v %v", reply.Reason, kinds(reply.Cookies))
+			}
+			_, reply = b.do(c, Request{}, Response{Status: 200, Commands: []string{`{"set":{"a":1}}`}}, epoch+30)
+			if got := errorOf(t, c, b, epoch+30); reply.Reason != OK || got != "too_large" {
+				t.Errorf("a set that writes nothing: %v, the app is told %q", reply.Reason, got)
+			}
+			_, reply = b.do(c, Request{}, Response{Status: 200, Commands: []string{`{"set":{"a":2}}`}}, epoch+40)
+			flagged.Refused, flagged.IssuedAt, flagged.Data, flagged.Revision = false, epoch+40, `{"a":2}`, 1
+			if diff := cmp.Diff(flagged, held(t, c, b.values[c.Cookie.Name], epoch+40)); reply.Reason != Changed || diff != "" {
+				t.Error(reply.Reason, diff)
+			}
+			if got := errorOf(t, c, b, epoch+40); got != "" {
+				t.Errorf("after a good write: %q", got)
+			}
+		})
+	}
+}
+
+// The flag survives a renewal, which is no write of the app's, and goes with a login.
+func TestTooLargeLasts(t *testing.T) {
+	c, b := policyOf(t), newBrowser(t)
+	b.login(c, `{"subject":"u"}`, epoch)
+	b.do(c, Request{}, tooMuch(), epoch)
+	for at := epoch; at <= epoch+90*minute; at += 10 * minute {
+		b.do(c, Request{}, Response{Status: 200}, at)
+		if got := errorOf(t, c, b, at); got != "too_large" {
+			t.Fatalf("after %d s: %q", at-epoch, got)
+		}
+	}
+	b.login(c, `{"subject":"u"}`, epoch+90*minute)
+	if got := errorOf(t, c, b, epoch+90*minute); got != "" {
+		t.Errorf("after a login: %q", got)
+	}
+}
+
+// Whoever is active stays logged in, even if the app writes too much into every response.
+func TestTooLargeOverAndOver(t *testing.T) {
+	c, b := policyOf(t), newBrowser(t)
+	b.login(c, `{"subject":"u"}`, epoch)
+	cookies := 0
+	for at := epoch + 20; at < epoch+2*hour; at += 20 {
+		d, reply := b.do(c, Request{}, tooMuch(), at)
+		if d.Reason != OK || reply.Reason != TooLarge {
+			t.Fatalf("after %d s: %v, %v", at-epoch, d.Reason, reply.Reason)
+		}
+		cookies += len(reply.Cookies)
+	}
+	if cookies > 125 {
+		t.Errorf("%d cookies in two hours, want one a minute", cookies)
+	}
+	if d, _ := b.do(c, Request{}, Response{}, epoch+2*hour+15*minute); d.Reason != IdleTimeout {
+		t.Errorf("at the end: %v", d.Reason)
+	}
+}
+
+// With no session at all the word goes into one that has nothing else in it.
+func TestTooLargeWithoutSession(t *testing.T) {
+	c := policyOf(t, `"anonymous":true`, `"rules":[{"path_prefix":"/","session":"optional"}]`)
+	for name, before := range map[string]func(b *browser){
+		"absent": func(*browser) {},
+		"dead":   func(b *browser) { b.values[c.Cookie.Name] = mint(t, c, someone(epoch-hour)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBrowser(t)
+			before(b)
+			_, reply := b.do(c, Request{}, tooMuch(), epoch)
+			if diff := cmp.Diff([]string{session}, kinds(reply.Cookies)); reply.Reason != TooLarge || diff != "" {
+				t.Fatalf("%v %s", reply.Reason, diff)
+			}
+			got := held(t, c, b.values[c.Cookie.Name], epoch)
+			if diff := cmp.Diff(cookie.Session{ID: got.ID, StartedAt: epoch, IssuedAt: epoch, Refused: true}, got); diff != "" || got.ID == (cookie.ID{}) {
+				t.Error(got.ID, diff)
+			}
+			if got := errorOf(t, c, b, epoch); got != "too_large" {
+				t.Errorf("the app is told %q", got)
+			}
+			if _, reply = b.do(c, Request{}, Response{Status: 200, Commands: []string{`{"set":{"a":1}}`}}, epoch+1); reply.Reason != Changed || errorOf(t, c, b, epoch+1) != "" {
+				t.Errorf("afterwards: %v", reply.Reason)
+			}
+		})
+	}
+	t.Run("no randomness", func(t *testing.T) {
+		b := newBrowser(t)
+		b.random = noRandom
+		if _, reply := b.do(c, Request{}, tooMuch(), epoch); reply.Reason != BadCommand || reply.Fault != FaultRandomness {
+			t.Errorf("%+v", reply)
+		}
+	})
+}
+
+// A renewal by a proxy whose clock is behind is no older than what it renews.
+func TestRenewalByASlowerClock(t *testing.T) {
+	faster, slower := policyOf(t), policyOf(t, `"keys":[`+keyJSON("a", 0)+","+keyJSON("b", epoch)+`]`)
+	s := someone(epoch + 30)
+	asked := ask(slower, Request{}, sessionLine(t, faster, s))
+	d := slower.Decide(asked, epoch)
+	o := keep(slower, asked, &d, epoch)
+	reply := slower.Respond(&o, &Response{Status: 200}, epoch, counting())
+	if reply.Reason != Renewed {
+		t.Fatalf("%v, renew %v", reply.Reason, d.Renew)
+	}
+	if diff := cmp.Diff(s, written(t, slower, &reply, epoch)); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -79,12 +79,13 @@ var beside = map[string]map[string]string{
 	"":                  {"keys": `[{"id":"a","secret_env":"K"}]`, "login": `{"url":"/login"}`},
 	"keys[0]":           {"id": `"a"`, "secret_env": `"K"`},
 	"login":             {"url": `"/login"`},
+	"django_messages":   {"secret_env": `"K"`},
 	"login.start_on[0]": {"path": `"/login"`},
 	"rules[0]":          {"path": `"/a"`},
 }
 
 // instead are the fields that exclude another.
-var instead = map[string]string{"keys[0].secret": "secret_env", "rules[0].path_prefix": "path"}
+var instead = map[string]string{"keys[0].secret": "secret_env", "django_messages.secret": "secret_env", "rules[0].path_prefix": "path"}
 
 // entries are names that the maps of the config may have.
 var entries = map[string]string{
@@ -368,8 +369,10 @@ func TestSchemaPatternsAreTheParsers(t *testing.T) {
 		{"method", "/$defs/method", "GET P get - _ / ( ! é", validMethod},
 		{"param", "/$defs/param", "a Z 9 _ - . .. / é next", validParam},
 		{"cookie name", "/properties/cookie/properties/name", "__Host- __host- __Secure- __SECURE- a ; = , é ! ( \" _ -", validCookieName},
-		{"header name", "/properties/headers/propertyNames", "x - _ session reason activity host cookie content length te envoy X : ( é ! forwarded for", validHeaderName},
-		{"document path", "/properties/headers/additionalProperties", "@this data . .. id a b subject # | é", validDocumentPath},
+		{"header name", "/properties/headers/propertyNames", "x - _ session reason error activity host cookie content length te envoy X : ( é ! forwarded for", validHeaderName},
+		{"document path", "/properties/headers/additionalProperties", "@this data . .. id a b subject revision # | é", validDocumentPath},
+		{"wrapped name", "/properties/wrap/items", "sessionid A 9 _ - . ! ' % $ ~ [ / ; = , é ( \" " + strings.Repeat("x", 60), validWrap},
+		{"variable", "/$defs/variable", "A z 0 _ - . $ é", validEnv},
 		{"time", "/$defs/time", "2026 1970 1971 2100 2000 1996 -02 -11 -13 -29 -30 -31 -00 T08 T24 :00 :59 :60 :61 .5 . ,5 Z z +23:59 -24:00 +01:60", year},
 	} {
 		schema, err := compilePart(c.pointer)

@@ -1,6 +1,10 @@
 package policy
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/curfew-proxy/curfew/cookie"
+)
 
 // parseTarget splits where a browser may be sent: a plain path of this site, or a URL.
 func parseTarget(target string, allowHTTP bool) (host, path string, ok bool) {
@@ -108,7 +112,7 @@ func validDocumentPath(s string) bool {
 	switch root, _, _ := strings.Cut(s, "."); root {
 	case "@this":
 		return s == root
-	case "subject", "id", "started_at", "authenticated_at", "touched_at", "idle_in", "expires_in", "remember", "refreshed", "reason":
+	case "subject", "id", "started_at", "authenticated_at", "touched_at", "idle_in", "expires_in", "remember", "refreshed", "revision", "reason":
 		return s == root
 	case "data":
 		return validPath(s)
@@ -137,8 +141,18 @@ func validHeaderName(s string) bool {
 	switch foldHeader(s) {
 	case "accept", "purpose", "host", "cookie", "set-cookie", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "te",
 		"trailer", "upgrade", "content-length", "content-type", "expect", "authorization", "origin", "referer",
-		"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", ReasonHeader, ActivityHeader:
+		"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", ReasonHeader, ErrorHeader, ActivityHeader:
 		return false
 	}
 	return true
+}
+
+// validWrap: a token with something in it that a lenient server's folding leaves.
+func validWrap(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if foldByte(s[i]) != '-' {
+			return validToken(s) && len(s) <= cookie.MaxWrappedName
+		}
+	}
+	return false
 }

@@ -1,0 +1,50 @@
+package policy
+
+import "github.com/curfew-proxy/curfew/cookie"
+
+// Origin is what a response must know of its request. It has its own copy of the session, for the
+// host's buffer dies with the request's callback; a used one gives its memory to the next request.
+type Origin struct {
+	Session cookie.Session // where Live
+	// Live says that the app saw the session, Closed that the app did not see one which may be there.
+	Live, Closed bool
+	CanStart     bool
+	Insecure     bool // the request came over plain http
+	HadTouch     bool // the request carried a touch cookie
+	Drop         bool
+	Reason       Reason // what the request met
+	TouchAt      int64
+	Renew        bool
+	Overdue      bool
+	At, Seen     int64  // when the request came, when the person was last active as of it
+	folder       string // where a wrapped cookie without a Path belongs
+	text         []byte // backs the strings
+}
+
+// Keep notes for the response what matters of its request.
+func (c *Config) Keep(o *Origin, r *Request, d *Decision, now int64) {
+	*o = Origin{
+		Live: d.Live, Closed: !d.Live && (d.Found && !d.Drop || d.Reason == Off || d.Reason == Preflight),
+		CanStart: d.CanStart, Insecure: r.Scheme != "https", HadTouch: len(r.Jar.Touches) > 0,
+		Drop: d.Drop, Reason: d.Reason, TouchAt: d.TouchAt, Renew: d.Renew, Overdue: d.Overdue, At: now, Seen: d.Seen, text: o.text[:0],
+	}
+	if d.Active {
+		o.Seen = now // to the second: a timeout that the app shortens may be less than a slot
+	}
+	if d.Live {
+		o.Session = d.Session
+		o.text = o.Session.Detach(o.text)
+	}
+	if len(c.Wrap) > 0 {
+		at := len(o.text)
+		path, _ := splitPath(r.Path)
+		o.text = append(o.text, cookie.DefaultPath(path)...)
+		o.folder = string(o.text[at:])
+	}
+}
+
+// Forget empties o for the next request.
+func (o *Origin) Forget() { *o = Origin{text: o.text[:0]} }
+
+// Idle reports whether the response needs nothing unless the app commands it.
+func (o *Origin) Idle() bool { return !o.Drop && o.TouchAt == 0 }
