@@ -28,10 +28,13 @@ test: build ## Run all tests: Go, the built filter, real Envoys
 	CURFEW_ENVOY_OLDEST=$$(scripts/toolchain envoy 1.36.4)
 	CURFEW_CLOCK=$$(scripts/toolchain clock)
 	CURFEW_PYTHON=$$(scripts/toolchain python)
+	CURFEW_DJANGO=$$(scripts/toolchain django)
+	CURFEW_DJANGO_SOURCE=$$(scripts/toolchain django-source)
+	CURFEW_NODE=$$(scripts/toolchain node)
 	CURFEW_CURL=$$(scripts/toolchain curl)
-	export CURFEW_WASM CURFEW_ENVOY CURFEW_ENVOY_OLDEST CURFEW_CLOCK CURFEW_PYTHON CURFEW_CURL
+	export CURFEW_WASM CURFEW_ENVOY CURFEW_ENVOY_OLDEST CURFEW_CLOCK CURFEW_PYTHON CURFEW_DJANGO CURFEW_DJANGO_SOURCE CURFEW_NODE CURFEW_CURL
 	go test ./...
-	(cd examples/app && go test ./...)
+	for module in examples/*/go.mod; do (cd "$$(dirname "$$module")" && go test ./...); done
 	# -count=1: Go's test cache does not see a change of what Envoy loads.
 	(cd e2e && go test -count=1 ./...)
 
