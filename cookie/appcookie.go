@@ -12,6 +12,7 @@ type AppCookie struct {
 	Name, Value, Path string
 	Expires           int64 // Unix seconds; 0: with the browser's session
 	Gone              bool  // it is to be deleted
+	Domain            bool  // it is for a whole domain, and so another than one without
 }
 
 // ParseSetCookie reads a Set-Cookie value as a browser does at now (RFC 6265bis, section 5.6). What it
@@ -38,6 +39,8 @@ func ParseSetCookie(line string, now int64) (c AppCookie, ok bool) {
 			if at, ok := ParseDate(value); ok {
 				c.expire(at, now)
 			}
+		case equalFold(key, "domain"):
+			c.Domain = value != ""
 		case equalFold(key, "path"):
 			if !validText(value) {
 				return AppCookie{}, false

@@ -28,7 +28,7 @@ var setCookieCases = []struct {
 	{"sid=a=b==", AppCookie{Name: "sid", Value: "a=b=="}},
 	{`sid=a b,"c"\é`, AppCookie{Name: "sid", Value: `a b,"c"\é`}},
 	{"s id=x", AppCookie{Name: "s id", Value: "x"}},
-	{"sid=x; HttpOnly; Secure; SameSite=Lax; Domain=a.example; Priority=High; ; =; =a", AppCookie{Name: "sid", Value: "x"}},
+	{"sid=x; HttpOnly; Secure; SameSite=Lax; Priority=High; ; =; =a", AppCookie{Name: "sid", Value: "x"}},
 	{"sid=x;", AppCookie{Name: "sid", Value: "x"}},
 	{"sid=x;;;;", AppCookie{Name: "sid", Value: "x"}},
 
@@ -42,6 +42,14 @@ var setCookieCases = []struct {
 	{"sid=x; Path=/a; Path=/b", AppCookie{Name: "sid", Value: "x", Path: "/b"}},
 	{"sid=x; Path=/a; Path=b", AppCookie{Name: "sid", Value: "x"}},
 	{"sid=x; XPath=/a; Paths=/b", AppCookie{Name: "sid", Value: "x"}},
+
+	{"sid=x; Domain=a.example", AppCookie{Name: "sid", Value: "x", Domain: true}},
+	{"sid=x;dOMAIN = .a.example ", AppCookie{Name: "sid", Value: "x", Domain: true}},
+	{"sid=; Domain=a.example; Max-Age=0", AppCookie{Name: "sid", Expires: testNow, Gone: true, Domain: true}},
+	{"sid=x; Domain", AppCookie{Name: "sid", Value: "x"}},
+	{"sid=x; Domain= ", AppCookie{Name: "sid", Value: "x"}},
+	{"sid=x; Domain=a.example; Domain=", AppCookie{Name: "sid", Value: "x"}}, // the last counts
+	{"sid=x; Domains=a.example; XDomain=a.example", AppCookie{Name: "sid", Value: "x"}},
 
 	{"sid=x; Max-Age=60", AppCookie{Name: "sid", Value: "x", Expires: testNow + 60}},
 	{"sid=x; max-age= 060 ", AppCookie{Name: "sid", Value: "x", Expires: testNow + 60}},
@@ -124,7 +132,7 @@ func TestParseSetCookieAsGo(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		want := AppCookie{Name: theirs.Name, Value: theirs.Value, Path: theirs.Path}
+		want := AppCookie{Name: theirs.Name, Value: theirs.Value, Path: theirs.Path, Domain: theirs.Domain != ""}
 		switch {
 		case theirs.MaxAge < 0:
 			want.Expires, want.Gone = testNow, true

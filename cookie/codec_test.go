@@ -61,6 +61,23 @@ func TestKeyErrorNamesTheKeyOnly(t *testing.T) {
 	}
 }
 
+// What is read may take all of 4096 bytes with the session cookie's own name.
+func TestOpenLongest(t *testing.T) {
+	for _, sealed := range []bool{false, true} {
+		opt, s := testOptions(sealed), testSession()
+		c := testCodec(t, opt, testKey("ab"))
+		for n, want := range map[int]error{3057: nil, 3058: ErrLength} {
+			around := map[bool]int{false: 32, true: 40}[sealed]
+			s.Data = ""
+			s.Data = "{" + strings.Repeat("x", n-around-len(payloadOf(s))-2) + "}"
+			token := forge(t, opt, testKey("ab"), payloadOf(s))
+			if _, err := c.Open(token, testNow); !errors.Is(err, want) {
+				t.Errorf("sealed=%v: %d bytes with its name: %v", sealed, len(testName)+len(token), err)
+			}
+		}
+	}
+}
+
 func TestSealErrors(t *testing.T) {
 	failing := errors.New("no random bytes")
 	later := testKey("a")
@@ -72,8 +89,9 @@ func TestSealErrors(t *testing.T) {
 		s.Data = "{" + strings.Repeat("x", n-2) + "}"
 		return s
 	}
-	// 4096 bytes hold 3057 of body under a two-byte key id; the rest of the payload is 57.
-	exact := map[bool]int{false: 3057 - 32 - 57, true: 3057 - 40 - 57}
+	// 4096 bytes hold 3051 of body under a two-byte key id and the longest of our names; the rest of the
+	// payload is 57.
+	exact := map[bool]int{false: 3051 - 32 - 57, true: 3051 - 40 - 57}
 	random := func([]byte) error { return failing }
 	for _, sealed := range []bool{false, true} {
 		cases := []struct {
@@ -99,8 +117,8 @@ func TestSealErrors(t *testing.T) {
 				if !errors.Is(err, tc.want) || (token == "") != (tc.want != nil) {
 					t.Fatalf("%d bytes, %v; want %v", len(token), err, tc.want)
 				}
-				if len(testName)+len(token) > MaxPair {
-					t.Errorf("%d bytes with its name", len(testName)+len(token))
+				if size := len(testName+RenewedSuffix) + len(token); size > MaxPair || tc.name == "fits exactly" && size < MaxPair-1 {
+					t.Errorf("%d bytes with its longest name", size)
 				}
 			})
 		}

@@ -2,11 +2,11 @@
 // token (docs/format.md is their specification), the keys that protect them, the Cookie request
 // header (RFC 6265bis, section 5.8.3) and the Set-Cookie response header (section 4.1).
 //
-// # Two cookies
+// # Three cookies
 //
-// The session cookie holds who somebody is and is written rarely: at login, when its data changes
-// and when it is renewed. The touch cookie holds only when they were last active, and is written
-// often. One cookie for both would let a slow response put old data back.
+// The session cookie holds who somebody is and what the app keeps, and is written when that changes. The
+// touch cookie holds only when they were last active, and is written often. The renewal holds the session
+// sealed again, under a new key or after a while. With fewer, a slow response could put old data back.
 //
 // # Misuse
 //

@@ -63,25 +63,27 @@ func FuzzOpenTouch(f *testing.F) {
 // What remains of a line and what was taken from it are all of it: only separators, the spaces
 // before ours and those before a pair that came to stand first are gone.
 func FuzzJar(f *testing.F) {
-	for _, line := range []string{"", "s=1", "a=b; s=1; c=d", ";;s=1;; ;s-seen=2", " s =1;s==;\ts=\";\"", "$Version=1; s=1", "s=1; s=2; s=1"} {
+	for _, line := range []string{"", "s=1", "a=b; s=1; c=d", ";;s=1;; ;s-seen=2", " s =1;s==;\ts=\";\"", "$Version=1; s=1", "s=1; s=2; s=1", "s-renewed=1; s=2;s-renewed=3"} {
 		f.Add(line)
 	}
 	j := NewJar("s")
 	f.Fuzz(func(t *testing.T, line string) {
 		j.Reset()
 		j.Add(line)
-		var others, sessions, touches []string
+		var others, sessions, touches, renewed []string
 		for _, pair := range strings.Split(line, ";") {
 			trimmed := strings.TrimLeft(pair, " \t")
 			if v, ok := strings.CutPrefix(trimmed, "s="); ok {
 				sessions = append(sessions, v)
 			} else if v, ok := strings.CutPrefix(trimmed, "s-seen="); ok {
 				touches = append(touches, v)
+			} else if v, ok := strings.CutPrefix(trimmed, "s-renewed="); ok {
+				renewed = append(renewed, v)
 			} else {
 				others = append(others, pair)
 			}
 		}
-		ours := len(sessions)+len(touches) > 0
+		ours := len(sessions)+len(touches)+len(renewed) > 0
 		if j.Cut != ours || !ours && j.Lines[0] != line {
 			t.Fatalf("cut %v, line %q", j.Cut, j.Lines[0])
 		}
@@ -91,7 +93,7 @@ func FuzzJar(f *testing.F) {
 		if len(j.Lines[0]) > len(line) {
 			t.Errorf("%q has grown to %q", line, j.Lines[0])
 		}
-		for _, v := range []struct{ found, all []string }{{j.Sessions, sessions}, {j.Touches, touches}} {
+		for _, v := range []struct{ found, all []string }{{j.Sessions, sessions}, {j.Touches, touches}, {j.Renewed, renewed}} {
 			want := distinct(v.all)
 			if len(want) > MaxCandidates {
 				want = want[:MaxCandidates]
@@ -152,7 +154,7 @@ func checkWrapped(t *testing.T, j *Jar, line string) {
 	}
 	for _, pair := range strings.Split(line, ";") {
 		pair = strings.TrimLeft(pair, " \t")
-		ours := strings.HasPrefix(pair, "s=") || strings.HasPrefix(pair, "s-seen=")
+		ours := strings.HasPrefix(pair, "s=") || strings.HasPrefix(pair, "s-seen=") || strings.HasPrefix(pair, "s-renewed=")
 		if pair != "" && !ours && !strings.Contains(plain(pair), "sid") && !slices.Contains(left, pair) {
 			t.Errorf("%q has lost %q: %q", line, pair, j.Lines[0])
 		}

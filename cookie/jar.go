@@ -7,14 +7,14 @@ import "strings"
 const MaxCandidates = 8
 
 // Jar is what one request's Cookie lines hold, as far as Curfew is concerned: the values under its
-// two names, and the lines without them and without what the session wraps. It is filled by Add and
+// three names, and the lines without them and without what the session wraps. It is filled by Add and
 // reused by Reset.
 type Jar struct {
-	session, touch string
-	wrapped        []string
+	session, touch, renewed string
+	wrapped                 []string
 
-	// Sessions and Touches are the distinct values found, in order.
-	Sessions, Touches []string
+	// Sessions, Touches and Renewed are the distinct values found, in order.
+	Sessions, Touches, Renewed []string
 	// Lines are the Cookie lines as the app shall see them; a line that held only ours is empty.
 	// Other cookies keep their bytes and their order.
 	Lines []string
@@ -27,15 +27,15 @@ type Jar struct {
 	kept []byte // backs the lines that had ours in their middle
 }
 
-// NewJar returns a Jar for the session cookie of that name and its touch cookie. Cookies under the
+// NewJar returns a Jar for the session cookie of that name and the two beside it. Cookies under the
 // wrapped names are an app's own, which come from the session alone.
 func NewJar(name string, wrapped ...string) *Jar {
-	return &Jar{session: name, touch: name + TouchSuffix, wrapped: wrapped}
+	return &Jar{session: name, touch: name + TouchSuffix, renewed: name + RenewedSuffix, wrapped: wrapped}
 }
 
 // Reset empties the jar for the next request and keeps its memory.
 func (j *Jar) Reset() {
-	j.Sessions, j.Touches, j.Lines = j.Sessions[:0], j.Touches[:0], j.Lines[:0]
+	j.Sessions, j.Touches, j.Renewed, j.Lines = j.Sessions[:0], j.Touches[:0], j.Renewed[:0], j.Lines[:0]
 	j.Cut, j.Hostile, j.kept = false, false, j.kept[:0]
 }
 
@@ -93,6 +93,9 @@ func (j *Jar) take(pair string) bool {
 		return true
 	case name == j.touch:
 		j.Touches = j.note(j.Touches, pair[eq+1:])
+		return true
+	case name == j.renewed:
+		j.Renewed = j.note(j.Renewed, pair[eq+1:])
 		return true
 	case legacy(name):
 		j.Hostile = true

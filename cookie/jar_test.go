@@ -140,14 +140,44 @@ func TestCK38PercentEncoded(t *testing.T) {
 	}
 }
 
+// The renewal's cookie is ours like the other two: noted apart from them, and never shown to an app.
+func TestJarRenewed(t *testing.T) {
+	nine := strings.ReplaceAll(eight, "N", "s-renewed") + "; s-renewed=9"
+	for _, tc := range []struct {
+		in, out                    []string
+		sessions, touches, renewed []string
+		hostile                    bool
+	}{
+		{[]string{"s-renewed=1"}, []string{""}, nil, nil, []string{"1"}, false},
+		{[]string{"a=b; s-renewed=1; c=d"}, []string{"a=b; c=d"}, nil, nil, []string{"1"}, false},
+		{[]string{"s=1; s-seen=2; s-renewed=3; a=b"}, []string{"a=b"}, []string{"1"}, []string{"2"}, []string{"3"}, false},
+		{[]string{"s-renewed=3; s=1"}, []string{""}, []string{"1"}, nil, []string{"3"}, false},
+		{[]string{"a=b", "s-renewed=1; s=1", "s-renewed=2; c=d"}, []string{"a=b", "", "c=d"}, []string{"1"}, nil, []string{"1", "2"}, false},
+		{[]string{"s-renewed=1; s-renewed=1"}, []string{""}, nil, nil, []string{"1"}, false},
+		{[]string{"s-renewed="}, []string{""}, nil, nil, []string{""}, false},
+		{[]string{nine}, []string{""}, nil, nil, []string{"1", "2", "3", "4", "5", "6", "7", "8"}, true},
+		{[]string{"s-renewed; S-renewed=1; s-Renewed=1; s-renewed2=1; s_renewed=1; xs-renewed=1; -renewed=1"},
+			[]string{"s-renewed; S-renewed=1; s-Renewed=1; s-renewed2=1; s_renewed=1; xs-renewed=1; -renewed=1"}, nil, nil, nil, false},
+	} {
+		j := NewJar("s")
+		for _, line := range tc.in {
+			j.Add(line)
+		}
+		want := []any{tc.out, tc.sessions, tc.touches, tc.renewed, tc.hostile}
+		if diff := cmp.Diff(want, []any{j.Lines, j.Sessions, j.Touches, j.Renewed, j.Hostile}); diff != "" {
+			t.Errorf("%q (-want +got)\n%s", tc.in, diff)
+		}
+	}
+}
+
 // A jar that is used again shows nothing of the request before.
 func TestJarReset(t *testing.T) {
 	j := NewJar("s")
-	j.Add("$Version=1; s=1; s-seen=2; a=b")
+	j.Add("$Version=1; s=1; s-seen=2; s-renewed=3; a=b")
 	j.Reset()
 	j.Add("c=d")
 	want := []string{"c=d"}
-	if len(j.Sessions)+len(j.Touches) != 0 || j.Hostile || j.Cut || !cmp.Equal(want, j.Lines) {
+	if len(j.Sessions)+len(j.Touches)+len(j.Renewed) != 0 || j.Hostile || j.Cut || !cmp.Equal(want, j.Lines) {
 		t.Errorf("%+v", j)
 	}
 }
@@ -176,6 +206,9 @@ var wrappedPairs = []struct{ name, pair string }{
 	{"PHP's array", "sid[]=x"},
 	{"PHP's array with a key", "sid[a]=x"},
 	{"PHP's array, escaped", "sid%5Ba%5D=x"},
+	{"PHP's array, never closed", "sid[=x"},
+	{"PHP's array behind the only =", "a=b sid[x"},
+	{"PHP's array over and over", "a=" + strings.Repeat("sid[ ", 60<<10/5)},
 	{"escaped NUL", "sid%00a=x"},
 	{"NUL", "sid\x00a=x"},
 	{"underscore", "user_id=x"},
@@ -248,6 +281,7 @@ func TestJarWrappedNames(t *testing.T) {
 	for _, tc := range []struct{ wrapped, line string }{
 		{"host-session", "__Host-session=1; __Host-session-seen=2"},
 		{"HOST_SESSION_SEEN", "__Host-session=1; __Host-session-seen=2"},
+		{"host.session.renewed", "__Host-session=1; __Host-session-seen=2; __Host-session-renewed=3"},
 	} {
 		j := NewJar("__Host-session", tc.wrapped)
 		if j.Add(tc.line); !cmp.Equal(j.Sessions, []string{"1"}) || !cmp.Equal(j.Touches, []string{"2"}) || j.Lines[0] != "" {

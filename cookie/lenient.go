@@ -61,7 +61,7 @@ func reads(pair, name string) bool {
 	}
 	for i < len(pair) && pair[i] != '=' {
 		if pair[i] == '[' { // PHP makes a list of name[x]
-			return strings.IndexByte(pair[i:], '=') > 0
+			return true
 		}
 		c := byte(0)
 		switch c, i = unescape(pair, i); {

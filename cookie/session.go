@@ -70,7 +70,7 @@ type Session struct {
 	IssuedAt int64
 	// Idle and Absolute are this session's own timeouts in seconds; 0 means the config's.
 	Idle, Absolute int64
-	// Revision counts the changes of Data.
+	// Revision counts what was written to the session since it began.
 	Revision uint32
 	// Subject names the person; empty where nobody logged in, or only the app knows who.
 	Subject string

@@ -58,8 +58,8 @@ func (w *Wrapped) Valid() bool {
 		w.Expires >= 0 && w.Expires <= MaxTime
 }
 
-// validText: what a cookie's name, value or path may hold for a browser to keep it (RFC 6265bis,
-// section 5.6), spaces at the ends and semicolons excepted, which a line would lose.
+// validText: what a cookie's name, value or path may hold to stand in any line as it is: no control
+// characters (of which browsers keep the tab), no semicolons, no spaces at the ends.
 func validText(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] < 0x20 || s[i] == 0x7f || s[i] == ';' {

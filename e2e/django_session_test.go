@@ -245,7 +245,7 @@ func djangoAbsolute(t *testing.T, d *djangoApp, e *envoy, clk *clock, proto stri
 func djangoRemembers(t *testing.T, d *djangoApp, e *envoy, clk *clock, proto string) {
 	ticked, not := d.browser(t, e, proto), d.browser(t, e, proto)
 	r := ticked.logIn(djangoLogin, "ada", "remember_me=on")
-	if line, _ := r.cookie(sessionName); attributes(line) != "Max-Age=1209600; Path=/; HttpOnly; Secure; SameSite=Lax" {
+	if line, _ := r.cookie(sessionName); attributes(line) != "Max-Age=2592000; Path=/; HttpOnly; Secure; SameSite=Lax" {
 		t.Errorf("ticked: %q", line)
 	}
 	r = not.logIn(djangoLogin, "ada")

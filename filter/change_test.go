@@ -55,9 +55,9 @@ var changeCases = []struct {
 	maxAge        string
 	event         string
 }{
-	{"set", `{"set":{"b":null,"c":{"d":"é"}}}`, same, func(s *cookie.Session) { s.Data, s.Revision = `{"a":1,"c":{"d":"é"}}`, 8 }, "", ""},
-	{"set all away", `{"set":{"b":null,"a":null}}`, same, func(s *cookie.Session) { s.Data, s.Revision = "", 8 }, "", ""},
-	{"set clears the flag", `{"set":{"b":null}}`, func(s *cookie.Session) { s.Refused = true }, func(s *cookie.Session) { s.Data, s.Revision, s.Refused = `{"a":1}`, 8, false }, "", ""},
+	{"set", `{"set":{"b":null,"c":{"d":"é"}}}`, same, func(s *cookie.Session) { s.Data = `{"a":1,"c":{"d":"é"}}` }, "", ""},
+	{"set all away", `{"set":{"b":null,"a":null}}`, same, func(s *cookie.Session) { s.Data = "" }, "", ""},
+	{"set clears the flag", `{"set":{"b":null}}`, func(s *cookie.Session) { s.Refused = true }, func(s *cookie.Session) { s.Data, s.Refused = `{"a":1}`, false }, "", ""},
 	{"expire_in", `{"expire_in":"300s"}`, same, func(s *cookie.Session) { s.Idle, s.Lifetime = 300, cookie.Persistent }, "; Max-Age=42600", ""},
 	{"expire_in browser", `{"expire_in":"browser"}`, func(s *cookie.Session) { s.Idle, s.Lifetime = 300, cookie.Persistent }, func(s *cookie.Session) { s.Idle, s.Lifetime = 0, cookie.Browser }, "", ""},
 	{"expire_in null", `{"expire_in":null}`, func(s *cookie.Session) { s.Idle, s.Lifetime = 300, cookie.Persistent }, func(s *cookie.Session) { s.Idle, s.Lifetime = 0, cookie.ByRemember }, "", ""},
@@ -65,7 +65,7 @@ var changeCases = []struct {
 	{"remember no more", `{"remember":false}`, func(s *cookie.Session) { s.Remember = true }, func(s *cookie.Session) { s.Remember = false }, "", ""},
 	{"rotate", `{"rotate":true}`, same, same, "", "session_rotate"},
 	{"all in one", `{"set":{"a":2},"expire_in":"5m","remember":true,"rotate":true}`, same, func(s *cookie.Session) {
-		s.Data, s.Revision, s.Idle, s.Lifetime, s.Remember = `{"a":2,"b":[2]}`, 8, 300, cookie.Persistent, true
+		s.Data, s.Idle, s.Lifetime, s.Remember = `{"a":2,"b":[2]}`, 300, cookie.Persistent, true
 	}, "; Max-Age=2591400", "session_rotate"},
 }
 
@@ -90,7 +90,7 @@ func TestChanges(t *testing.T) {
 				if (got.ID != before.ID) != (c.event != "") || got.IssuedAt < epoch {
 					t.Errorf("id %x, issued at %d", got.ID, got.IssuedAt)
 				}
-				want.ID, want.IssuedAt = got.ID, got.IssuedAt
+				want.ID, want.IssuedAt, want.Revision = got.ID, got.IssuedAt, 8 // each write counts
 				if diff := cmp.Diff(*want, got); diff != "" {
 					t.Error(diff)
 				}
@@ -132,16 +132,22 @@ func TestTooLarge(t *testing.T) {
 		if said := s.log.String()[from:]; strings.Count(said, "does not fit into a cookie of 4096 bytes") != 1 || strings.Contains(said, "xxx") || len(s.events(t, from)) > 0 {
 			t.Errorf("the log says %q", said)
 		}
-		flagged := o.setCookie(name)
+		if o.setCookie(name) != "" {
+			t.Errorf("the session was written: %v", o.reply)
+		}
+		flagged := token + "; " + name + "-renewed=" + o.setCookie(name+"-renewed")
 		for _, cookies := range []string{token, flagged} {
 			o = s.request("GET", "/page", []string{name + "=" + cookies}, status("200"), big)
 			o.want(t, "42")
 		}
-		if got := values(o.request, "x-session-error"); len(got) != 1 || got[0] != "too_large" || o.setCookie(name) != "" {
+		if got := values(o.request, "x-session-error"); len(got) != 1 || got[0] != "too_large" || len(values(o.reply, "set-cookie")) > 0 {
 			t.Errorf("the app was told %q and the browser got %v", got, o.reply)
 		}
 		o = s.request("GET", "/page", []string{name + "=" + flagged}, status("200"), command(`{"set":{"a":3}}`))
 		good := o.setCookie(name)
+		if !o.deletes(name + "-renewed") {
+			t.Errorf("the flag stays: %v", o.reply)
+		}
 		o = s.request("GET", "/page", []string{name + "=" + good})
 		if o.want(t, "42"); len(values(o.request, "x-session-error")) > 0 || s.held(t, good).Data != `{"a":3,"b":[2]}` {
 			t.Errorf("after a good write the app saw %v", o.request)
@@ -166,7 +172,7 @@ func TestAnonymous(t *testing.T) {
 		o = s.request("GET", "/open", nil, status("200"), set)
 		token := o.setCookie(name)
 		first := s.held(t, token)
-		if first.Subject != "" || first.AuthenticatedAt != 0 || first.Data != `{"theme":"dark"}` || first.Revision != 1 {
+		if first.Subject != "" || first.AuthenticatedAt != 0 || first.Data != `{"theme":"dark"}` || first.Revision != 0 {
 			t.Fatalf("opened %+v", first)
 		}
 		s.event(t, "session_start", "opened", first.ID.Hash())
@@ -301,6 +307,7 @@ type crowd struct {
 	wrapped bool
 	jars    []map[string]string // one for each person
 	flying  []flight
+	renewed int
 }
 
 type flight struct {
@@ -322,7 +329,7 @@ func TestManyStreams(t *testing.T) {
 			rand.New(rand.NewSource(7)).Read(s.secret)
 			s.codec = s.newCodec(cookie.Options{Name: name, Sealed: c.name != "signed", Skew: 60})
 			h := newWasmHost(t)
-			if !h.start(configOf(s.secret, c.fields+`, "headers": {"x-session": "@this"}`)) {
+			if !h.start(configOf(s.secret, c.fields+`, "headers": {"x-session": "@this"}, "timeouts": {"rotate": "2m"}`)) {
 				t.Fatalf("the filter does not start: %q", h.logged)
 			}
 			p := &crowd{site: s, h: h, random: rand.New(rand.NewSource(8)), wrapped: c.name == "wrapped"}
@@ -332,6 +339,9 @@ func TestManyStreams(t *testing.T) {
 			}
 			for range 3000 {
 				p.step(t)
+			}
+			if p.renewed == 0 {
+				t.Errorf("%d renewals", p.renewed)
 			}
 		})
 	}
@@ -370,9 +380,10 @@ func (p *crowd) take(t *testing.T, who int, before cookie.Session) {
 		if p.jars[who][key] = value; strings.Contains(attributes, "Max-Age=0;") {
 			delete(p.jars[who], key)
 		}
-		if key != name || value == "" {
+		if key == name+"-seen" || value == "" {
 			continue
 		}
+		p.renewed += strings.Count(key, "-renewed")
 		got := p.open(t, value)
 		text := got.Subject + got.Data + got.Wrapped
 		if strings.Count(text, "mark-") != strings.Count(text, p.mark(who)) || got.Subject != p.mark(who) {
@@ -422,7 +433,7 @@ func (p *crowd) send(t *testing.T, who int) {
 		p.login(t, who)
 		token = p.jars[who][name]
 	}
-	id := p.h.begin(pageLoad("/page", [2]string{"cookie", name + "=" + token + "; " + name + "-seen=" + p.jars[who][name+"-seen"]}))
+	id := p.h.begin(pageLoad("/page", [2]string{"cookie", name + "=" + token + "; " + name + "-seen=" + p.jars[who][name+"-seen"] + "; " + name + "-renewed=" + p.jars[who][name+"-renewed"]}))
 	saw := strings.Join(values(p.h.toApp, "x-session"), "") + strings.Join(values(p.h.toApp, "cookie"), "")
 	if strings.Count(saw, "mark-") != strings.Count(saw, p.mark(who)) || !strings.Contains(saw, p.mark(who)) {
 		t.Fatalf("for person %d the app saw %s", who, saw)

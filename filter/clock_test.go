@@ -64,9 +64,9 @@ type person struct {
 
 // ask is a page load through a proxy at that true time.
 func (p *person) ask(proxy int, at int64) outcome {
-	cookies := name + "=" + p.jar[name] + "; " + name + "-seen=" + p.jar[name+"-seen"]
+	cookies := name + "=" + p.jar[name] + "; " + name + "-seen=" + p.jar[name+"-seen"] + "; " + name + "-renewed=" + p.jar[name+"-renewed"]
 	o := p.send(proxy, at+offsets[proxy], pageLoad("/page", [2]string{"cookie", cookies}), [][2]string{status("200")})
-	for _, cookie := range []string{name, name + "-seen"} {
+	for _, cookie := range []string{name, name + "-seen", name + "-renewed"} {
 		if value := o.setCookie(cookie); value != "" {
 			p.jar[cookie] = value
 		}
@@ -99,7 +99,11 @@ func pingPong(t *testing.T, p *person, first int) {
 	}
 	const absolute = 12 * 3600
 	open := func() cookie.Session {
-		o, err := codec.Open(p.jar[name], costNow+2*absolute)
+		token := p.jar[name]
+		if renewed := p.jar[name+"-renewed"]; renewed != "" {
+			token = renewed
+		}
+		o, err := codec.Open(token, costNow+2*absolute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +122,7 @@ func pingPong(t *testing.T, p *person, first int) {
 		if o.want(t, "42"); t.Failed() {
 			t.Fatalf("request %d: %v", i, o.reply)
 		}
-		tokens[p.jar[name]], touches[p.jar[name+"-seen"]] = true, true
+		tokens[p.jar[name+"-renewed"]], touches[p.jar[name+"-seen"]] = true, true
 		if now := open(); now.StartedAt != started.StartedAt || now.ID != started.ID {
 			t.Fatalf("request %d moved %+v to %+v", i, started, now)
 		}

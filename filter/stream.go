@@ -49,7 +49,8 @@ func (s *stream) OnHttpRequestTrailers(int) types.Action {
 	}
 	check(err)
 	for _, h := range trailers {
-		if s.plugin.config.Ours(h[0]) {
+		// (RFC 9110, section 6.5.1, has no Cookie there.)
+		if h[0] == "cookie" || s.plugin.config.Ours(h[0]) {
 			check(proxywasm.RemoveHttpRequestTrailer(h[0]))
 		}
 	}
@@ -118,12 +119,9 @@ func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 	switch {
 	case err == nil:
 		return s.respond(headers)
-	case commanded:
+	case commanded || wraps:
 		p.stats.count(policy.BadCommand)
 		return s.badGateway(policy.FaultUnreadable)
-	}
-	if wraps {
-		check(proxywasm.RemoveHttpResponseHeader("set-cookie")) // any of them may be one of those
 	}
 	return types.ActionContinue // a cookie that cannot be written with care waits for the next
 }
@@ -162,13 +160,11 @@ func (p *plugin) note(o *policy.Origin, reply *policy.Reply) {
 	case policy.Rotated:
 		p.logRotate(&o.Session, &reply.Session)
 		p.tell(reply.Reason)
-	case policy.Ended:
+	case policy.Ended, policy.TooLarge:
 		if reply.Session.StartedAt != 0 {
 			p.stats.count(policy.Opened)
 			p.logStart(&reply.Session, policy.Opened)
 		}
-		p.tell(reply.Reason)
-	case policy.TooLarge:
 		p.tell(reply.Reason)
 	}
 }
@@ -253,6 +249,8 @@ func (p *plugin) readResponse(headers [][2]string) {
 			r.Expires = h[1]
 		case "age":
 			r.Age = h[1]
+		case "location":
+			r.Location = h[1]
 		default:
 			r.Targeted = r.Targeted || policy.TargetsCaches(h[0])
 		}

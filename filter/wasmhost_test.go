@@ -30,6 +30,7 @@ type wasmHost struct {
 	config string
 
 	toApp, toClient [][2]string // headers of the request and of the response
+	unreadable      bool        // it gives no list of headers
 	local           uint32      // status of the filter's own reply, 0 for none
 	reason          string      // the property that access logs read
 	logged          []string
@@ -188,6 +189,9 @@ func (h *wasmHost) serveHeaders(name string, m api.Module, arg []uint64) (call s
 		list = &h.toClient
 	}
 	if name == "proxy_get_header_map_pairs" {
+		if h.unreadable {
+			return name, wasmNotFound
+		}
 		h.hand(m, serialisePairs(*list), arg[1], arg[2])
 		return name, wasmOK
 	}

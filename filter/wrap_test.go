@@ -123,11 +123,45 @@ func TestWrappedLogoutLeavesOthers(t *testing.T) {
 	})
 }
 
+// An answer that leads back to the login page lets nobody in, whatever it sets.
+func TestWrappedRefusedLogin(t *testing.T) {
+	inBothWrapping(t, "", func(t *testing.T, s *site) {
+		for location, in := range map[string]bool{"/login": false, "/login?error=1": false, "https://shop.example/login": false, "/": true, "/login/code": true} {
+			before, cookies := s.sealed(false, sid)
+			from := s.log.Len()
+			o := s.request("POST", "/login", []string{cookies}, status("302"), [2]string{"location", location}, sets("sid=s2; Path=/"))
+			got := s.held(t, o.setCookie(name))
+			if (got.AuthenticatedAt != 0) != in || (got.ID != before.ID) != in || (len(s.events(t, from)) > 0) != in {
+				t.Errorf("%s: %+v", location, got)
+			}
+		}
+	})
+}
+
+// An app that moves its cookie's expiry with each answer has the session renewed, not written, and whoever
+// is active stays so.
+func TestWrappedExpiryMoves(t *testing.T) {
+	b := newTab(t, `, "cookie": {"mode": "sealed"}, "wrap": ["sid"]`)
+	moved := sets("sid=s1; Path=/; Max-Age=3600")
+	b.end(b.begin("POST", "/login"), [2]string{"location", "/"}, moved)
+	own := b.jar[name]
+	for i := range 60 {
+		b.h.now += 120
+		id := b.begin("GET", "/page")
+		if b.h.local != 0 {
+			t.Fatalf("after %d s: reply %d", 120*(i+1), b.h.local)
+		}
+		if diff := cmp.Diff([]string{name + "-seen", name + "-renewed"}, b.end(id, moved)); diff != "" || b.jar[name] != own {
+			t.Fatal(diff)
+		}
+	}
+}
+
 // Who logs in by an app's cookie with an end is logged in until then.
 func TestWrappedExpiry(t *testing.T) {
 	inBothWrapping(t, "", func(t *testing.T, s *site) {
-		o := s.request("POST", "/login", nil, status("302"), sets("sid=s1; Path=/; Max-Age=3600"))
-		if lines := values(o.reply, "set-cookie"); len(lines) != 1 || !strings.Contains(lines[0], "; Max-Age=3600; ") {
+		o := s.request("POST", "/login", nil, status("302"), [2]string{"location", "/"}, sets("sid=s1; Path=/; Max-Age=3600"))
+		if lines := values(o.reply, "set-cookie"); len(lines) != 1 || !strings.Contains(lines[0], "; Max-Age=43200; ") {
 			t.Errorf("login: %v", lines)
 		}
 		ended := sidIn
@@ -149,7 +183,7 @@ func TestWrappedLost(t *testing.T) {
 			name, path, said string
 			response         [][2]string
 		}{
-			{"off", "/off", "the rule for this path has session: off", [][2]string{status("200"), sets("sid=lost; Path=/")}},
+			{"off", "/off", "the app does not get to see the session on this path", [][2]string{status("200"), sets("sid=lost; Path=/")}},
 			{"a cache", "/page", "a response that a cache served", [][2]string{status("200"), sets("sid=lost; Path=/"), {"age", "3"}}},
 			{"too large", "/page", "does not fit into a cookie", [][2]string{status("200"), sets("sid=" + strings.Repeat("lost", 1000))}},
 			{"a long path", "/page", "does not fit into a cookie", [][2]string{status("200"), sets("sid=lost; Path=/" + strings.Repeat("lost", 64))}},
@@ -166,7 +200,7 @@ func TestWrappedLost(t *testing.T) {
 			})
 		}
 		from := s.log.Len()
-		o := s.request("POST", "/login", []string{cookies}, status("302"), sets("sid="+strings.Repeat("lost", 1000)))
+		o := s.request("POST", "/login", []string{cookies}, status("302"), [2]string{"location", "/"}, sets("sid="+strings.Repeat("lost", 1000)))
 		if o.local == nil || o.local.StatusCode != 502 || len(values(o.reply, "set-cookie")) > 0 || len(s.events(t, from)) > 0 {
 			t.Errorf("a login that does not fit: %+v %v", o.local, o.reply)
 		}
@@ -229,7 +263,7 @@ func TestOtherCookiesOfTheResponse(t *testing.T) {
 func TestSeveralCookies(t *testing.T) {
 	h, s := newWrappingHost(t)
 	h.exchange([][2]string{{":method", "POST"}, {":path", "/login?x=/y/"}, {":scheme", "https"}, {":authority", "shop.example"}},
-		[][2]string{status("302"), sets("sid=top"), sets("tok=t; Path=/page; Max-Age=100"), sets("a=b"), sets("sid=deep; Path=/page/x"), sets("tok=gone"), sets("tok=; Max-Age=0")})
+		[][2]string{status("302"), {"location", "/"}, sets("sid=top"), sets("tok=t; Path=/page; Max-Age=100"), sets("a=b"), sets("sid=deep; Path=/page/x"), sets("tok=gone"), sets("tok=; Max-Age=0")})
 	o := outcome{reply: h.toClient}
 	got := s.held(t, o.setCookie(name))
 	want := []cookie.Wrapped{
@@ -292,9 +326,9 @@ func TestBareCookiesNeverReachTheApp(t *testing.T) {
 
 // An app's long expiry counts in full only where the operator names longer timeouts.
 func TestOnlyWithRemember(t *testing.T) {
-	for fields, want := range map[string]string{"": "; Max-Age=43200; ", `, "remember": {"idle": "336h", "absolute": "720h"}`: "; Max-Age=1209600; "} {
+	for fields, want := range map[string]string{"": "; Max-Age=43200; ", `, "remember": {"idle": "336h", "absolute": "720h"}`: "; Max-Age=2592000; "} {
 		inBothWrapping(t, fields, func(t *testing.T, s *site) {
-			o := s.request("POST", "/login", nil, status("302"), sets("sid=s1; Path=/; Max-Age=1209600"))
+			o := s.request("POST", "/login", nil, status("302"), [2]string{"location", "/"}, sets("sid=s1; Path=/; Max-Age=1209600"))
 			if lines := values(o.reply, "set-cookie"); len(lines) != 1 || !strings.Contains(lines[0], want) {
 				t.Errorf("%q, want %q", lines, want)
 			}

@@ -47,7 +47,7 @@ func (c *Config) Answer(r *Request, d *Decision, now int64) Answer {
 		a.setCookies(c.messages(d.Reason, now))
 	}
 	if d.Drop {
-		a.setCookies(c.Deletions())
+		a.setCookies(c.Deletions(len(r.Jar.Renewed) > 0))
 	}
 	return a
 }
@@ -132,8 +132,11 @@ func appendURL(b []byte, url string) []byte {
 	return append(append(append(b, '"'), strings.ReplaceAll(url, `"`, `\"`)...), '"')
 }
 
-// Deletions are the Set-Cookie values that remove both cookies. The session's comes last: of several
+// Deletions are the Set-Cookie values that remove our cookies, that of a renewal where there is one. The session's comes last: of several
 // deletions in one response, curl 7.88 keeps all but the last in its cookie file.
-func (c *Config) Deletions() []string {
-	return []string{c.attributes.Delete(c.Cookie.Name + cookie.TouchSuffix), c.attributes.Delete(c.Cookie.Name)}
+func (c *Config) Deletions(renewed bool) (cookies []string) {
+	if renewed {
+		cookies = append(cookies, c.attributes.Delete(c.Cookie.Name+cookie.RenewedSuffix))
+	}
+	return append(cookies, c.attributes.Delete(c.Cookie.Name+cookie.TouchSuffix), c.attributes.Delete(c.Cookie.Name))
 }

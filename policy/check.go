@@ -55,21 +55,40 @@ func (p *parser) checkCookie(c *Config) {
 }
 
 func (p *parser) checkWrap(c *Config) {
+	if (len(c.Wrap) > 0 || c.Anonymous) && c.Cookie.Path != "/" {
+		p.fail("cookie.path", c.Cookie.Path, "a path outside it would get no session and begin another in its place; leave the path out, or wrap and anonymous")
+	}
+	if len(c.Wrap) > cookie.MaxWrapped {
+		p.fail("wrap", "", "names more cookies than the 16 that a session holds; name the app's session cookie")
+	}
 	for i, name := range c.Wrap {
 		fail := func(rule string) { p.fail("wrap["+strconv.Itoa(i)+"]", name, rule) }
 		switch {
 		case !c.Cookie.Sealed:
 			fail("would let the browser read the app's cookie; set cookie.mode to sealed")
+		case c.Cookie.Domain != "":
+			fail("would go to every host of cookie.domain, whichever app set it; leave the domain out")
+		case name[0] == '$':
+			fail("is no name that servers read; they take $ for an attribute")
 		case c.ReportOnly:
 			fail("takes the app's cookies from the browser, which report_only promises not to; leave either out")
-		case alike(name, c.Cookie.Name) || alike(name, c.Cookie.Name+cookie.TouchSuffix):
+		case alike(name, c.Cookie.Name) || alike(name, c.Cookie.Name+cookie.TouchSuffix) || alike(name, c.Cookie.Name+cookie.RenewedSuffix):
 			fail("is a cookie of Curfew's own, or some server takes it for one; name one of the app's")
 		case c.django != nil && alike(name, cookie.DjangoMessages):
 			fail("is the cookie that django_messages sets; leave either out")
-		case contains(c.Wrap[:i], name):
-			fail("stands twice; keep one")
+		case anyAlike(c.Wrap[:i], name):
+			fail("stands twice, or some server takes it for one before it; keep one")
 		}
 	}
+}
+
+func anyAlike(names []string, name string) bool {
+	for _, other := range names {
+		if alike(other, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // alike reports whether two cookie names are one to a lenient server.
@@ -130,6 +149,9 @@ func (p *parser) checkLogin(c *Config) {
 	}
 	if l.ReturnParam == l.ReasonParam {
 		p.fail("login.reason_param", l.ReasonParam, "must differ from login.return_param; rename one")
+	}
+	if host != "" && c.django != nil {
+		p.fail("django_messages", "", "would speak on this host, and login.url is on another; leave it out")
 	}
 	if underPrefix(path, c.BrowserPath) {
 		p.fail("login.url", l.URL, "lies below browser.path, which the filter keeps for itself; move either")

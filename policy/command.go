@@ -37,7 +37,7 @@ const (
 	FaultInsecure   Fault = "a session over plain http needs allow_insecure"
 	FaultStored     Fault = "a response that a cache served cannot change a session"
 	FaultNoSession  Fault = "there is no live session here; only set begins one, where the config has anonymous: true"
-	FaultOff        Fault = "a wrapped cookie is lost: the rule for this path has session: off"
+	FaultOff        Fault = "a wrapped cookie is lost: the app does not get to see the session on this path"
 	FaultTooLarge   Fault = "the session does not fit into a cookie of 4096 bytes"
 	FaultNoKey      Fault = "no key signs yet: the first sign_from is in the future"
 	FaultRandomness Fault = "the source of randomness failed"

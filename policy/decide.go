@@ -25,13 +25,12 @@ type Decision struct {
 	// session ends by either timeout. Unix seconds.
 	Seen, IdleAt, ExpiresAt int64
 	// Active says that a person may be behind this request, Slid that it moved IdleAt, TouchAt what the
-	// touch cookie shall say (0: nothing to write), Renew that the session cookie shall rather be written
-	// again, Overdue that it must, Drop that the client's cookies are dead and shall be deleted.
+	// touch cookie shall say (0: nothing to write), Renew that the session shall rather be written
+	// again, Drop that the client's cookies are dead and shall be deleted.
 	Active  bool
 	Slid    bool
 	TouchAt int64
 	Renew   bool
-	Overdue bool
 	Drop    bool
 	// CanStart says that this is a login route, where the app may start a session.
 	CanStart bool
@@ -134,8 +133,7 @@ func (c *Config) openSession(r *Request, now int64) (d Decision) {
 	if d.Drop = d.Reason != OK; d.Drop {
 		return d
 	}
-	old := now-s.IssuedAt >= c.Timeouts.Rotate
-	d.Renew, d.Overdue = !o.Current || old, !o.Current && old
+	d.Renew = !o.Current || now-s.IssuedAt >= c.Timeouts.Rotate
 	if !touchCurrent {
 		// Rounded, for a faster clock's touch was cut to now, which is no one's slot.
 		d.TouchAt = c.slot(s, d.Seen)
@@ -144,28 +142,42 @@ func (c *Config) openSession(r *Request, now int64) (d Decision) {
 }
 
 // pick opens every candidate and returns the one session among them. Two different ones are
-// nobody's: one of them was planted. Of one session, the newest token counts.
+// nobody's: one of them was planted. Of one session, the newest token counts. A renewal is of the session
+// in the session's cookie, or else of the one that was there under a key that is gone; left over from
+// another it means nothing.
 func (c *Config) pick(jar *cookie.Jar, now int64) (best cookie.Opened, ok bool) {
 	if jar.Hostile {
 		return best, false
 	}
-	which, last := -1, -1
-	for i, token := range jar.Sessions {
+	which, last := "", ""
+	for _, token := range jar.Sessions {
 		o, err := c.codec.Open(token, now)
-		last = i
+		last = token
 		switch {
 		case err != nil:
-		case which < 0 || o.Session.ID == best.Session.ID && newer(&o.Session, &best.Session):
-			best, which = o, i
+		case which == "" || o.Session.ID == best.Session.ID && newer(&o.Session, &best.Session):
+			best, which = o, token
 		case o.Session.ID != best.Session.ID:
 			return cookie.Opened{}, false
 		}
 	}
-	if which >= 0 && which != last {
-		// The codec's buffer holds the last one opened.
-		best, _ = c.codec.Open(jar.Sessions[which], now)
+	gone := which == ""
+	for _, token := range jar.Renewed {
+		o, err := c.codec.Open(token, now)
+		last = token
+		switch {
+		case err != nil:
+		case which == "" || o.Session.ID == best.Session.ID && !newer(&best.Session, &o.Session):
+			best, which = o, token
+		case gone && o.Session.ID != best.Session.ID:
+			return cookie.Opened{}, false
+		}
 	}
-	return best, which >= 0
+	if which != last {
+		// The codec's buffer holds the last one opened.
+		best, _ = c.codec.Open(which, now)
+	}
+	return best, which != ""
 }
 
 func newer(a, b *cookie.Session) bool {
@@ -189,10 +201,8 @@ func (c *Config) seen(jar *cookie.Jar, d *Decision, now int64) (current bool) {
 
 // deadlines sets when the session ends under a rule.
 func (c *Config) deadlines(d *Decision, rule *Rule) {
-	t, s := &c.Timeouts.Limits, &d.Session
-	if s.Remember {
-		t = &c.Remember
-	}
+	s := &d.Session
+	t := c.limits(s)
 	d.IdleAt = d.Seen + limit(t.Idle, s.Idle, rule.Idle)
 	d.ExpiresAt = s.StartedAt + limit(t.Absolute, s.Absolute, rule.Absolute)
 	if s.Subject == "" && s.Wrapped != "" {
@@ -201,6 +211,13 @@ func (c *Config) deadlines(d *Decision, rule *Rule) {
 			d.ExpiresAt = min(d.ExpiresAt, until)
 		}
 	}
+}
+
+func (c *Config) limits(s *cookie.Session) *Limits {
+	if s.Remember {
+		return &c.Remember
+	}
+	return &c.Timeouts.Limits
 }
 
 // slot rounds a time of activity down, so that all proxies and all parallel requests of one interval
@@ -257,7 +274,6 @@ func (c *Config) slide(d *Decision, r *Request, rule *Rule, now int64) {
 	slot := c.slot(&d.Session, now)
 	switch {
 	case d.Renew:
-		// A renewed session cookie says when it was issued. Should it not be written, the touch is.
 		d.Seen, d.TouchAt, d.Slid = now, slot, true
 	case slot > d.Seen:
 		d.Seen, d.TouchAt, d.Slid = slot, slot, true
@@ -271,7 +287,7 @@ func (c *Config) decideLogout(r *Request, now int64) Decision {
 	d := Decision{Reason: LogoutRefused, Verdict: Refuse}
 	if contains(c.Logout.Methods, r.Method) && !r.crossSite() && !r.prefetch() {
 		o := c.openSession(r, now)
-		d = Decision{Reason: LoggedOut, Verdict: Logout, Session: o.Session, Found: o.Found && o.Reason == OK, Drop: true}
+		d = Decision{Reason: LoggedOut, Verdict: Logout, Session: o.Session, Found: o.Found, Drop: true}
 	}
 	if c.ReportOnly {
 		// The path may be a page, or a logout, of the app's own.

@@ -130,6 +130,9 @@ func TestDjangoMessagesInAnswer(t *testing.T) {
 	if len(reply.Cookies) != 3 || !strings.HasPrefix(reply.Cookies[0], "messages=W") {
 		t.Errorf("a page open to strangers: %v", reply.Cookies)
 	}
+	if reply := open.Respond(&o, &Response{Status: 200}, epoch+2, counting()); len(reply.Cookies) != 0 {
+		t.Errorf("told while the cookies stay, so it would be told again: %v", reply.Cookies)
+	}
 
 	out := ask(c, Request{Method: "POST", Path: "/logout", Accept: htmlPage}, sessionLine(t, c, someone(epoch-hour)))
 	d = c.Decide(out, epoch)

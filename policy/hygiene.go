@@ -61,9 +61,10 @@ func TargetsCaches(name string) bool {
 	return strings.HasSuffix(name, "cdn-cache-control") || name == "surrogate-control"
 }
 
-// SetsOurs reports whether a Set-Cookie value is for one of our two cookies.
+// SetsOurs reports whether a Set-Cookie value is for one of our cookies.
 func (c *Config) SetsOurs(setCookie string) bool {
 	name, _, _ := strings.Cut(setCookie, "=")
 	name = trim(name)
-	return name == c.Cookie.Name || name == c.Cookie.Name+cookie.TouchSuffix
+	suffix, ok := strings.CutPrefix(name, c.Cookie.Name)
+	return ok && (suffix == "" || suffix == cookie.TouchSuffix || suffix == cookie.RenewedSuffix)
 }

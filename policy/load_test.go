@@ -38,6 +38,8 @@ const (
 	keysPart  = `"keys":[{"id":"a","secret_env":"K"}]`
 	loginPart = `"login":{"url":"/login"}`
 	minimal   = `{` + keysPart + `,` + loginPart + `}`
+	// openElsewhere lets a cookie of the path /shop do.
+	openElsewhere = `"rules":[{"path_prefix":"/shop"},{"path_prefix":"/","session":"optional"}]`
 )
 
 // The following put a few fields into an otherwise minimal config.
@@ -181,6 +183,8 @@ var badConfigs = []struct {
 	{"CF-358 domain with an attribute", withCookie(`"name":"__Secure-s","domain":"a.example; Secure"`), "cookie.domain", "a.example; Secure", "host name", oneKey, "schema"},
 	{"CF-358 path with an attribute", withCookie(`"name":"__Secure-s","path":"/; Domain=a"`), "cookie.path", "/; Domain=a", "plain path", oneKey, "schema"},
 	{"CF-358 path with a comma", withCookie(`"name":"__Secure-s","path":"/a,b"`), "cookie.path", "/a,b", "no comma", oneKey, "schema"},
+	{"CF-358 path with anonymous", withTop(`"cookie":{"name":"__Secure-s","path":"/shop"},"anonymous":true,` + openElsewhere), "cookie.path", "/shop", "begin another in its place", oneKey, "schema"},
+	{"CF-358 path with wrap", withTop(`"cookie":{"name":"__Secure-s","path":"/shop","mode":"sealed"},"wrap":["sessionid"],` + openElsewhere), "cookie.path", "/shop", "begin another in its place", oneKey, "schema"},
 	{"CF-358 path that the rules leave", withCookie(`"name":"__Secure-s","path":"/shop"`), "cookie.path", "/shop", "a loop", oneKey, "relation"},
 	{"CF-360 SameSite=None without secure", withInsecure(`"cookie":{"name":"s","secure":false,"same_site":"None"}`), "cookie.same_site", "None", "Secure", oneKey, "schema"},
 	{"CF-360 partitioned without secure", withInsecure(`"cookie":{"name":"s","secure":false,"partitioned":true}`), "cookie.partitioned", "true", "Secure", oneKey, "schema"},
@@ -336,8 +340,15 @@ var badConfigs = []struct {
 	{"CF-372 wrap of the session cookie", withWrap(`["sessionid","__Host-session"]`), "wrap[1]", "__Host-session", "one of the app's", oneKey, "relation"},
 	{"CF-372 wrap of the touch cookie", withWrap(`["__Host-session-seen"]`), "wrap[0]", "__Host-session-seen", "one of the app's", oneKey, "relation"},
 	{"CF-372 wrap of the touch cookie by another name", withTop(`"cookie":{"name":"__Host-s","mode":"sealed"},"wrap":["__Host-s-seen"]`), "wrap[0]", "__Host-s-seen", "one of the app's", oneKey, "relation"},
+	{"CF-372 wrap of the renewal's cookie", withWrap(`["__Host-session-renewed"]`), "wrap[0]", "__Host-session-renewed", "one of the app's", oneKey, "relation"},
+	{"CF-372 wrap of what some server takes for the session cookie", withWrap(`["sessionid","host.SESSION"]`), "wrap[1]", "host.SESSION", "some server takes it for one", oneKey, "relation"},
+	{"CF-372 wrap with a domain", withTop(`"cookie":{"name":"__Secure-s","domain":"shop.example","mode":"sealed"},"wrap":["sessionid"]`), "wrap[0]", "sessionid", "every host of cookie.domain", oneKey, "schema"},
+	{"CF-372 wrap of 17", withWrap(`["` + strings.Join(strings.Split("abcdefghijklmnopq", ""), `","`) + `"]`), "wrap", "", "more cookies than the 16", oneKey, "schema"},
+	{"CF-372 wrap a name that begins with $", withWrap(`["sessionid","$Path"]`), "wrap[1]", "$Path", "take $ for an attribute", oneKey, "schema"},
 	{"CF-372 wrap of Django's messages", withWrap(`["sessionid","messages"],"django_messages":{"secret_env":"K"}`), "wrap[1]", "messages", "leave either out", oneKey, "relation"},
 	{"CF-372 wrap twice", withWrap(`["sessionid","PHPSESSID","sessionid"]`), "wrap[2]", "sessionid", "stands twice", oneKey, "schema"},
+	{"CF-372 wrap twice in other letters", withWrap(`["session_id","PHPSESSID","Session-ID"]`), "wrap[2]", "Session-ID", "some server takes it for one before it", oneKey, "relation"},
+	{"CF-372 wrap of Django's messages in other letters", withWrap(`["Messages"],"django_messages":{"secret_env":"K"}`), "wrap[0]", "Messages", "leave either out", oneKey, "relation"},
 	{"CF-372 wrap empty", withWrap(`[]`), "wrap", "[...]", "leave it out", oneKey, "schema"},
 	{"CF-372 wrap a string", withWrap(`"sessionid"`), "wrap", `"sessionid"`, "list", oneKey, "schema"},
 	{"CF-372 wrap null", withWrap(`null`), "wrap", "null", "list", oneKey, "schema"},
@@ -361,6 +372,7 @@ var badConfigs = []struct {
 	{"CF-373 django_messages' secret short in the variable", withDjango(`"secret_env":"D"`), "django_messages.secret_env", "(hidden)", "of at least 32", envMap{"K": secretA, "D": "Jk3-short-x9Qf"}, "env"},
 	{"CF-373 django_messages' secret a sample", withDjango(`"secret":"change-me-8f2k!q0z7wd4@xv1mtp9#r6b"`), "django_messages.secret", "(hidden)", "a sample", oneKey, "schema"},
 	{"CF-373 django_messages' secret easily guessed", withDjango(`"secret":"` + strings.Repeat("a1", 25) + `"`), "django_messages.secret", "(hidden)", "easily guessed", oneKey, "random"},
+	{"CF-373 django_messages with the login elsewhere", `{` + keysPart + `,"login":{"url":"https://sso.example/login","start_on":[{"path":"/cb"}]},"django_messages":{"secret_env":"K"}}`, "django_messages", "", "on another; leave it out", oneKey, "schema"},
 	{"CF-373 django_messages' text empty", withDjango(`"secret_env":"K","text":""`), "django_messages.text", `""`, "1 to 256", oneKey, "schema"},
 	{"CF-373 django_messages' text long", withDjango(`"secret_env":"K","text":"` + strings.Repeat("t", 257) + `"`), "django_messages.text", "ttt", "1 to 256", oneKey, "schema"},
 	{"CF-373 django_messages' text over 256 bytes", withDjango(`"secret_env":"K","text":"` + strings.Repeat("é", 129) + `"`), "django_messages.text", "ééé", "1 to 256", oneKey, "bytes"},
@@ -546,6 +558,12 @@ var goodConfigs = []struct {
 	}},
 	{"wrap: with remember, if only by name", withWrap(`["` + strings.Repeat("n", 64) + `"],"remember":{}`), oneKey, func(c *Config) {
 		c.Cookie.Sealed, c.Wrap = true, []string{strings.Repeat("n", 64)}
+	}},
+	{"wrap: 16, one with a $ inside, beside anonymous", withWrap(`["a","b","c","d","e","f","g","h","i","j","k","l","m","n","o","!$p"],"remember":{},"anonymous":true`), oneKey, func(c *Config) {
+		c.Cookie.Sealed, c.Anonymous, c.Wrap = true, true, append(strings.Split("abcdefghijklmno", ""), "!$p")
+	}},
+	{"anonymous on a shared cookie", withTop(`"cookie":{"name":"__Secure-s","path":"/","domain":"shop.example"},"anonymous":true`), oneKey, func(c *Config) {
+		c.Anonymous, c.Cookie.Name, c.Cookie.Domain = true, "__Secure-s", "shop.example"
 	}},
 	{"wrap: messages, where nobody else sets them", withWrap(`["messages"],"remember":{"idle":"1h"}`), oneKey, func(c *Config) {
 		c.Cookie.Sealed, c.Wrap, c.Remember.Idle = true, []string{"messages"}, 3600

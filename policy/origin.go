@@ -10,23 +10,23 @@ type Origin struct {
 	Live, Closed bool
 	CanStart     bool
 	Insecure     bool // the request came over plain http
-	HadTouch     bool // the request carried a touch cookie
-	Drop         bool
-	Reason       Reason // what the request met
-	TouchAt      int64
-	Renew        bool
-	Overdue      bool
-	At, Seen     int64  // when the request came, when the person was last active as of it
-	folder       string // where a wrapped cookie without a Path belongs
-	text         []byte // backs the strings
+	// HadTouch and HadRenewed say that the request carried these cookies.
+	HadTouch, HadRenewed bool
+	Drop                 bool
+	Reason               Reason // what the request met
+	TouchAt              int64
+	Renew                bool
+	At, Seen             int64  // when the request came, when the person was last active as of it
+	folder               string // where a wrapped cookie without a Path belongs
+	text                 []byte // backs the strings
 }
 
 // Keep notes for the response what matters of its request.
 func (c *Config) Keep(o *Origin, r *Request, d *Decision, now int64) {
 	*o = Origin{
 		Live: d.Live, Closed: !d.Live && (d.Found && !d.Drop || d.Reason == Off || d.Reason == Preflight),
-		CanStart: d.CanStart, Insecure: r.Scheme != "https", HadTouch: len(r.Jar.Touches) > 0,
-		Drop: d.Drop, Reason: d.Reason, TouchAt: d.TouchAt, Renew: d.Renew, Overdue: d.Overdue, At: now, Seen: d.Seen, text: o.text[:0],
+		CanStart: d.CanStart, Insecure: r.Scheme != "https", HadTouch: len(r.Jar.Touches) > 0, HadRenewed: len(r.Jar.Renewed) > 0,
+		Drop: d.Drop, Reason: d.Reason, TouchAt: d.TouchAt, Renew: d.Renew, At: now, Seen: d.Seen, text: o.text[:0],
 	}
 	if d.Active {
 		o.Seen = now // to the second: a timeout that the app shortens may be less than a slot
@@ -38,7 +38,9 @@ func (c *Config) Keep(o *Origin, r *Request, d *Decision, now int64) {
 	if len(c.Wrap) > 0 {
 		at := len(o.text)
 		path, _ := splitPath(r.Path)
-		o.text = append(o.text, cookie.DefaultPath(path)...)
+		if folder := cookie.DefaultPath(path); len(folder) <= cookie.MaxWrappedPath {
+			o.text = append(o.text, folder...) // a longer one could not be kept
+		}
 		o.folder = string(o.text[at:])
 	}
 }

@@ -27,7 +27,7 @@ const (
 	Started       // somebody logged in: the app started a session
 	Rotated       // the session got a new id
 	Changed       // the session's data or lifetime was written
-	Renewed       // the session cookie was written again
+	Renewed       // the session was sealed again
 	Touched       // the touch cookie was written
 	Ended         // the app ended the session
 	Replaced      // a login took the place of a live session

@@ -13,7 +13,7 @@ type Response struct {
 	// SetCookies are the values of Set-Cookie that Wraps takes out.
 	SetCookies []string
 	// Header values; "" where the app sent none.
-	CacheControl, Expires, Age string
+	CacheControl, Expires, Age, Location string
 	// Targeted says that it has cache directives for others than browsers (RFC 9213), which outrank
 	// our no-store there.
 	Targeted bool
@@ -28,8 +28,8 @@ type Reply struct {
 	Session cookie.Session
 	// Ended says that Origin's session is over by it: OK, Replaced or Ended.
 	Ended Reason
-	// Fault says what the app did wrong: with BadCommand, with TooLarge, and with OK where a wrapped
-	// cookie was lost.
+	// Fault says what the app did wrong: always with BadCommand and TooLarge, else where a wrapped cookie
+	// was lost.
 	Fault Fault
 }
 
@@ -62,10 +62,10 @@ func (c *Config) Respond(o *Origin, r *Response, now int64, random func([]byte) 
 		return bad(lost) // it must not look like a login
 	case done == Ended && s.Wrapped == "":
 		return c.end(o)
-	case done != OK:
+	case done != OK && done != Renewed:
 		reply = c.write(o, r, s, done, now, random)
 	default:
-		reply = c.keepUp(o, r, now, random)
+		reply = c.keepUp(o, r, &s, done, now, random)
 	}
 	reply.Fault = cmp.Or(reply.Fault, lost)
 	return reply
@@ -100,10 +100,7 @@ func (c *Config) obey(s *cookie.Session, done Reason, o *Origin, cmd *command) (
 		}
 	}
 	if cmd.set != "" {
-		if data := unlessEmpty(merge(s.Data, cmd.set)); data != s.Data {
-			s.Data = data
-			s.Revision++
-		}
+		s.Data = unlessEmpty(merge(s.Data, cmd.set))
 	}
 	if cmd.remember != nil {
 		s.Remember, s.Lifetime = *cmd.remember, cookie.ByRemember
@@ -112,7 +109,7 @@ func (c *Config) obey(s *cookie.Session, done Reason, o *Origin, cmd *command) (
 		s.Idle, s.Lifetime = cmd.expire.idle, cmd.expire.lifetime
 	}
 	switch {
-	case done != OK && done != Changed:
+	case done != OK && done != Changed && done != Renewed:
 		return done, ""
 	case !o.Live && s.Data == "":
 		return OK, "" // nothing to keep
@@ -140,9 +137,12 @@ func (c *Config) mayOpen(o *Origin, cmd *command) Fault {
 // beginning is a session that starts from nothing. Data may be kept of whoever was here before, but never
 // another person's.
 func beginning(o *Origin, t *start) cookie.Session {
-	s := cookie.Session{Subject: t.subject, Data: t.data, Remember: t.remember, Idle: t.idle, Absolute: t.absolute, Wrapped: o.Session.Wrapped}
-	if t.keep && (o.Session.AuthenticatedAt == 0 || o.Session.Subject == t.subject) {
-		s.Data = merge(o.Session.Data, cmp.Or(t.data, "{}"))
+	s := cookie.Session{Subject: t.subject, Data: t.data, Remember: t.remember, Idle: t.idle, Absolute: t.absolute}
+	if o.Session.AuthenticatedAt == 0 || o.Session.Subject == t.subject {
+		s.Wrapped = o.Session.Wrapped // the app's own, as it stands in a browser
+		if t.keep {
+			s.Data = merge(o.Session.Data, cmp.Or(t.data, "{}"))
+		}
 	}
 	s.Data = unlessEmpty(s.Data)
 	return s
@@ -164,23 +164,33 @@ func (c *Config) write(o *Origin, r *Response, s cookie.Session, done Reason, no
 			return c.unwritten(o, r, done, FaultRandomness, now, random)
 		}
 	}
-	switch done {
-	case Changed, Rotated:
+	active := o.Seen == o.At
+	switch {
+	case done == Rotated && active && c.lives(o, now):
+		s.IssuedAt = max(now, s.IssuedAt) // touches of the old id mean nothing to the new one
+		s.Revision++
+	case done == Changed || done == Rotated:
 		// What an app writes is no sign of a person: a poll's answer must not keep a session alive.
 		s.IssuedAt = max(o.Seen, s.IssuedAt)
-	case Started:
-		s.AuthenticatedAt = now
-		fallthrough
+		s.Revision++
 	default:
 		s.StartedAt, s.IssuedAt = now, now
+	}
+	if done == Started {
+		s.AuthenticatedAt = now
 	}
 	s.Refused = false
 	token, err := c.codec.Seal(&s, now, random)
 	if err != nil {
 		return c.unwritten(o, r, done, sealFault(err), now, random)
 	}
-	reply := Reply{Reason: done, Cookies: []string{c.sessionCookie(token, &s, now)}}
+	reply := Reply{Reason: done, Cookies: []string{c.sessionCookie("", token, &s, now)}}
+	if o.HadRenewed {
+		reply.Cookies = append(reply.Cookies, c.attributes.Delete(c.Cookie.Name+cookie.RenewedSuffix))
+	}
 	if done == Changed {
+		// Here, too, or a slower set, whose request came first, would take the activity back.
+		reply.add(Changed, c.touched(o, &s, now))
 		return reply
 	}
 	reply.Session = s
@@ -209,21 +219,21 @@ func (c *Config) unwritten(o *Origin, r *Response, done Reason, fault Fault, now
 		return bad(fault)
 	}
 	reply := Reply{Reason: TooLarge, Fault: fault}
-	s := o.Session
-	if !o.Live {
-		s.StartedAt, s.IssuedAt = now, now
-		if random(s.ID[:]) != nil {
-			return reply
+	if o.Live {
+		s, done := o.Session, OK
+		if !s.Refused {
+			s.Refused, done = true, Renewed
 		}
+		reply.Cookies = c.keepUp(o, r, &s, done, now, random).Cookies
+		return reply
 	}
-	if !s.Refused {
-		s.Refused, s.IssuedAt = true, max(o.Seen, s.IssuedAt)
-		if token, err := c.codec.Seal(&s, now, random); err == nil {
-			reply.Cookies = []string{c.sessionCookie(token, &s, now)}
-			return reply
-		}
+	s := cookie.Session{StartedAt: now, IssuedAt: now, Refused: true}
+	if random(s.ID[:]) != nil {
+		return reply
 	}
-	reply.Cookies = c.keepUp(o, r, now, random).Cookies // whoever is active must not go idle over it
+	if token, err := c.codec.Seal(&s, now, random); err == nil {
+		reply.Session, reply.Cookies = s, []string{c.sessionCookie("", token, &s, now)}
+	}
 	return reply
 }
 
@@ -238,62 +248,91 @@ func sealFault(err error) Fault {
 }
 
 func (c *Config) end(o *Origin) Reply {
-	reply := Reply{Reason: Ended, Cookies: c.Deletions()}
+	reply := Reply{Reason: Ended, Cookies: c.Deletions(o.HadRenewed)}
 	if o.Live {
 		reply.Ended = Ended
 	}
 	return reply
 }
 
-// keepUp writes what the request left to do. A cookie on a response that a cache may keep would be
-// served to others: it waits for the next.
-func (c *Config) keepUp(o *Origin, r *Response, now int64, random func([]byte) error) Reply {
-	switch {
-	case o.Idle() || r.cacheable(now):
-		return Reply{}
-	case o.Drop:
-		return Reply{Cookies: append(c.messages(o.Reason, now), c.Deletions()...)}
-	case o.Renew && (now-o.At <= prompt || o.Overdue):
-		if token := c.renew(o, now, random); token != "" {
-			return Reply{Reason: Renewed, Cookies: []string{c.sessionCookie(token, &o.Session, now)}}
-		}
-	}
-	token, err := c.codec.SealTouch(o.Session.ID, o.TouchAt, now)
-	if err != nil {
-		return Reply{}
-	}
-	// Max-Age counts from the touch's own time, so parallel responses set one and the same cookie.
-	return Reply{Reason: Touched, Cookies: []string{
-		c.attributes.Set(c.Cookie.Name+cookie.TouchSuffix, token, c.maxAge(&o.Session, o.TouchAt)),
-	}}
-}
-
-// prompt is how many seconds an app may take over a response that renews the session. A slow one
-// would put back the data of when its request came, over what another response wrote since. A
-// renewal can wait; where the key retires it cannot wait for ever.
+// prompt is within how many seconds a response deletes what its request came with. A slow one could
+// delete what a login has written since.
 const prompt = 1
 
-// renew seals the session anew, or returns "": without randomness, or where it no longer fits under a
-// longer key id. A touch needs neither, and whoever is active must not go idle over it.
-func (c *Config) renew(o *Origin, now int64, random func([]byte) error) string {
-	s := o.Session
-	s.IssuedAt = max(o.At, s.IssuedAt)
-	token, _ := c.codec.Seal(&s, now, random)
-	return token
+// keepUp writes what the request left to do, or done says: that what the app did renews the session as s.
+// A cookie of our own accord waits for a response that no cache may keep, to serve it to others.
+func (c *Config) keepUp(o *Origin, r *Response, s *cookie.Session, done Reason, now int64, random func([]byte) error) Reply {
+	switch {
+	case done == OK && (o.Idle() || r.cacheable(now)):
+		return Reply{}
+	case o.Drop && o.Reason != LoggedOut && now-o.At > prompt:
+		return Reply{}
+	case o.Drop:
+		return Reply{Cookies: append(c.messages(o.Reason, now), c.Deletions(o.HadRenewed)...)}
+	case !c.lives(o, now):
+		return Reply{} // it ended while the app was busy
+	}
+	if o.Renew {
+		s.IssuedAt = max(now, s.IssuedAt)
+	}
+	var reply Reply
+	reply.add(Touched, c.touched(o, s, now))
+	if o.Renew || done == Renewed {
+		reply.add(Renewed, c.renewed(s, now, random))
+	}
+	return reply
 }
 
-func (c *Config) sessionCookie(token string, s *cookie.Session, now int64) string {
-	return c.attributes.Set(c.Cookie.Name, token, c.maxAge(s, now))
+// add notes what was written, if anything was.
+func (r *Reply) add(done Reason, cookies []string) {
+	if len(cookies) > 0 {
+		r.Reason, r.Cookies = done, append(r.Cookies, cookies...)
+	}
 }
 
-// maxAge is how long a cookie of the session is to be kept from a time on: as long as the session may
-// live anywhere, whatever the rule of this path says. Idle is decided here, not by the browser, which
-// would have to get the whole session again with every sign of activity.
+// touched notes activity, if that is due and the session has not ended while the app was busy. As of now: a
+// slow response must not take back what a later request has noted. It needs no randomness and always fits.
+func (c *Config) touched(o *Origin, s *cookie.Session, now int64) []string {
+	if o.TouchAt == 0 || !c.lives(o, now) {
+		return nil
+	}
+	at := max(o.TouchAt, c.slot(&o.Session, now))
+	token, err := c.codec.SealTouch(o.Session.ID, at, now)
+	if err != nil {
+		return nil // no key signs
+	}
+	// Max-Age counts from the touch's own time, so parallel responses set one and the same cookie.
+	return []string{c.attributes.Set(c.Cookie.Name+cookie.TouchSuffix, token, c.maxAge(s, at))}
+}
+
+func (c *Config) lives(o *Origin, now int64) bool {
+	d := Decision{Session: o.Session, Seen: o.Seen}
+	c.deadlines(&d, &c.open)
+	return now < d.IdleAt && now < d.ExpiresAt
+}
+
+// renewed seals a session whose content is that of the request. It has a cookie of its own: however late
+// it comes, what another response wrote since has a higher revision, and counts. Activity has its own,
+// too, or a late renewal would take it back. nil where it cannot be sealed: no randomness, or it no longer
+// fits under a longer key id.
+func (c *Config) renewed(s *cookie.Session, now int64, random func([]byte) error) []string {
+	token, err := c.codec.Seal(s, now, random)
+	if err != nil {
+		return nil
+	}
+	return []string{c.sessionCookie(cookie.RenewedSuffix, token, s, now)}
+}
+
+func (c *Config) sessionCookie(suffix, token string, s *cookie.Session, now int64) string {
+	return c.attributes.Set(c.Cookie.Name+suffix, token, c.maxAge(s, now))
+}
+
+// maxAge is how long a cookie of the session is to be kept from a time on: until the absolute timeout. What
+// may end it sooner is decided here, not by the browser, which would have to get the whole session again
+// whenever that moves: idle with each sign of activity, a wrapped cookie's expiry as the app likes.
 func (c *Config) maxAge(s *cookie.Session, from int64) int64 {
 	if !s.OutlivesBrowser() {
 		return cookie.SessionOnly
 	}
-	d := Decision{Session: *s}
-	c.deadlines(&d, &c.open)
-	return max(d.ExpiresAt-from, 0)
+	return max(s.StartedAt+limit(c.limits(s).Absolute, s.Absolute, 0)-from, 0)
 }

@@ -37,7 +37,7 @@ func (c *Config) follow(s *cookie.Session, done Reason, o *Origin, r *Response, 
 	if len(r.SetCookies) == 0 {
 		return done, ""
 	}
-	login := o.CanStart && r.Status < 400
+	login := o.CanStart && r.Status < 400 && !c.refusesLogin(r)
 	if fault := c.mayFollow(o, r); fault != "" {
 		if login {
 			done = Started // it must not look like one
@@ -45,33 +45,29 @@ func (c *Config) follow(s *cookie.Session, done Reason, o *Origin, r *Response, 
 		return done, fault
 	}
 	w := unwrap(s.Wrapped, now)
-	for _, line := range r.SetCookies {
-		if set, ok := cookie.ParseSetCookie(line, now); ok {
-			w.take(set, o.folder, c.Timeouts.Touch, login && r.Status >= 300)
+	was := unwrap(s.Wrapped, 0) // with those that have expired since
+	before := was.persistent()
+	w.takeAll(r.SetCookies, o.folder, c.Timeouts.Touch, login && r.Status >= 300, now)
+	switch {
+	case login && w.sets():
+		if done != Started {
+			*s, before, done = cookie.Session{}, false, Started
 		}
-	}
-	if !w.changed {
-		return done, ""
-	}
-	wasLoggedIn := s.AuthenticatedAt > 0 && s.Subject == "" && done != Started
-	switch loggedIn := login && w.sets(); {
-	case loggedIn && done != Started:
-		*s = cookie.Session{}
-		fallthrough
-	case loggedIn:
 		w.authenticate()
-		done = Started
-	case wasLoggedIn && !w.authenticates():
-		*s = cookie.Session{}
-		done = Ended
-	case done == OK && o.Live:
-		done = Changed
-	case done == OK && len(w.list) > 0:
+	case !w.changed && !w.moved:
+		return done, ""
+	case done == OK && s.Subject == "" && s.AuthenticatedAt > 0 && !w.authenticates():
+		*s, before, done = cookie.Session{}, false, Ended
+	case done == OK && !o.Live && len(w.list) > 0:
 		done = Opened
+	case done == OK && o.Live && (w.changed || w.persistent() != before):
+		done = Changed
+	case done == OK && o.Live:
+		done = Renewed
 	}
 	s.Wrapped = w.encode()
-	if s.Subject == "" {
-		s.Remember = w.persistent()
+	if after := w.persistent(); s.Subject == "" && after != before {
+		s.Remember = after
 	}
 	return done, ""
 }
@@ -89,47 +85,84 @@ func (c *Config) mayFollow(o *Origin, r *Response) Fault {
 	return ""
 }
 
+// refusesLogin reports whether a response leads back to the login page, as many apps say that a password
+// was wrong. (Where that page is /, they lead there after a good one, too.)
+func (c *Config) refusesLogin(r *Response) bool {
+	if r.Status < 300 || c.Login.path == "/" {
+		return false
+	}
+	path, _, _ := strings.Cut(r.Location, "#")
+	path, _ = splitPath(path)
+	if scheme, rest, ok := strings.Cut(path, "//"); ok && (scheme == "" || strings.HasSuffix(scheme, ":")) {
+		slash := max(strings.IndexByte(rest, '/'), 0)
+		path = rest[slash:]
+	}
+	// A relative one is of the login route's folder, or of the route itself.
+	return path == "" || path == c.Login.path || path[0] != '/' && strings.HasSuffix(c.Login.path, "/"+path)
+}
+
 // wrapping is a session's wrapped cookies on their way through a response.
 type wrapping struct {
-	list    []cookie.Wrapped // those with longer paths last
-	fresh   []bool           // set, or changed in value, by this response
-	changed bool             // there is something to write
+	list    []kept // those with longer paths last
+	changed bool   // some came, went or have another value
+	moved   bool   // some expire at another time
+}
+
+type kept struct {
+	cookie.Wrapped
+	fresh bool // set, or changed in value, by this response
 }
 
 func unwrap(s string, now int64) (w wrapping) {
 	for s != "" {
 		var one cookie.Wrapped
 		if one, s, _ = cookie.CutWrapped(s); one.Expires == 0 || one.Expires > now {
-			w.list, w.fresh = append(w.list, one), append(w.fresh, false)
+			w.list = append(w.list, kept{Wrapped: one})
 		}
 	}
 	return w
 }
 
-// take follows one Set-Cookie. An app that moves the expiry with each response would have the session
-// written with each; steps of touch are fine enough. again: where a login route leads people on, the
-// cookie that they are logged in with, set once more, says that they logged in once more; Django
-// keeps its value then. (A refused login shows the form again, with 200.)
-func (w *wrapping) take(set cookie.AppCookie, folder string, touch int64, again bool) {
-	path := set.Path
-	if path == "" {
-		path = folder
+// takeAll follows a response's Set-Cookie values in their order.
+func (w *wrapping) takeAll(lines []string, folder string, touch int64, again bool, now int64) {
+	for _, line := range lines {
+		set, ok := cookie.ParseSetCookie(line, now)
+		if !ok {
+			continue
+		}
+		if set.Path == "" {
+			set.Path = folder
+		}
+		if i := w.find(set.Name, set.Path); !set.Gone {
+			w.take(i, set, touch, again)
+		} else if i >= 0 && !(set.Domain && w.list[i].fresh) {
+			// (With a Domain it is another cookie: apps that move from one to the other set this and
+			// delete that.)
+			w.list = append(w.list[:i], w.list[i+1:]...)
+			w.changed = true
+		}
 	}
-	i := w.find(set.Name, path)
-	switch {
-	case set.Gone && i < 0:
-	case set.Gone:
-		w.list = append(w.list[:i], w.list[i+1:]...)
-		w.fresh = append(w.fresh[:i], w.fresh[i+1:]...)
+}
+
+// take keeps what the app set, in the place of the i-th. again: where a login route leads people on, the
+// cookie that they are logged in with, set once more, says that they logged in once more; Django keeps
+// its value then. An app that moves the expiry with each response would have the session written with
+// each; steps of touch are fine enough.
+func (w *wrapping) take(i int, set cookie.AppCookie, touch int64, again bool) {
+	if i < 0 {
+		w.insert(kept{cookie.Wrapped{Name: set.Name, Path: set.Path, Value: set.Value, Expires: set.Expires}, true})
 		w.changed = true
-	case i < 0:
-		w.insert(cookie.Wrapped{Name: set.Name, Path: path, Value: set.Value, Expires: set.Expires})
-	case w.list[i].Value != set.Value || again && w.list[i].Authenticates:
-		w.list[i].Value, w.list[i].Expires = set.Value, set.Expires
-		w.fresh[i], w.changed = true, true
-	case (w.list[i].Expires == 0) != (set.Expires == 0) || set.Expires-w.list[i].Expires >= touch || w.list[i].Expires > set.Expires:
-		w.list[i].Expires = set.Expires
-		w.changed = true
+		return
+	}
+	one := &w.list[i]
+	switch delta := set.Expires - one.Expires; {
+	case one.Value != set.Value || again && one.Authenticates:
+		one.Value, one.Expires = set.Value, set.Expires
+		one.fresh, w.changed = true, true
+		one.Authenticates = one.Authenticates && set.Value != "" // an empty one is what some apps leave of it
+	case delta >= touch || -delta >= touch:
+		one.Expires = set.Expires
+		w.moved = true
 	}
 }
 
@@ -142,22 +175,22 @@ func (w *wrapping) find(name, path string) int {
 	return -1
 }
 
-// insert keeps longer paths behind shorter ones, and what came first behind what came later, so that
-// Restore puts them in front (RFC 6265bis, section 5.8.3).
-func (w *wrapping) insert(one cookie.Wrapped) {
+// insert keeps longer paths, and of equal ones the older cookies, behind the others, so that Restore puts them
+// in front (RFC 6265bis, section 5.8.3).
+func (w *wrapping) insert(one kept) {
 	i := 0
 	for i < len(w.list) && len(w.list[i].Path) < len(one.Path) {
 		i++
 	}
-	w.list = append(w.list[:i], append([]cookie.Wrapped{one}, w.list[i:]...)...)
-	w.fresh = append(w.fresh[:i], append([]bool{true}, w.fresh[i:]...)...)
-	w.changed = true
+	w.list = append(w.list[:i], append([]kept{one}, w.list[i:]...)...)
 }
+
+func (one *kept) loggingIn() bool { return one.fresh && one.Value != "" }
 
 // sets reports whether the response leaves the app with something that it did not have.
 func (w *wrapping) sets() bool {
-	for _, fresh := range w.fresh {
-		if fresh {
+	for i := range w.list {
+		if w.list[i].loggingIn() {
 			return true
 		}
 	}
@@ -167,7 +200,7 @@ func (w *wrapping) sets() bool {
 // authenticate: whoever has what the login route set is logged in, by nothing else.
 func (w *wrapping) authenticate() {
 	for i := range w.list {
-		w.list[i].Authenticates = w.fresh[i]
+		w.list[i].Authenticates = w.list[i].loggingIn()
 	}
 }
 
@@ -195,7 +228,7 @@ func (w *wrapping) persistent() bool {
 func (w *wrapping) encode() string {
 	var b []byte
 	for i := range w.list {
-		b = cookie.AppendWrapped(b, &w.list[i])
+		b = cookie.AppendWrapped(b, &w.list[i].Wrapped)
 	}
 	return string(b)
 }

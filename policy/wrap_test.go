@@ -119,28 +119,44 @@ var follows = []follow{
 	{"becomes persistent", ptr(visitor(epoch, sid)), pageGet, 200, []string{"sid=s1; Path=/; Max-Age=60"}, Changed, OK, []cookie.Wrapped{expiring(sid, epoch+2*minute)}, "; Max-Age=43140"},
 	{"persistent no more", ptr(remembering(visitor(epoch, expiring(sid, epoch+hour)))), pageGet, 200, []string{"sid=s1; Path=/"}, Changed, OK, []cookie.Wrapped{sid}, ""},
 	{"expiry moves by less than touch", ptr(remembering(visitor(epoch, expiring(sid, epoch+hour)))), pageGet, 200, []string{"sid=s1; Path=/; Max-Age=3599"}, Touched, OK, []cookie.Wrapped{expiring(sid, epoch+hour)}, "; Max-Age=43140"},
-	{"expiry moves by touch", ptr(remembering(visitor(epoch, expiring(sid, epoch+hour)))), pageGet, 200, []string{"sid=s1; Path=/; Max-Age=3600"}, Changed, OK, []cookie.Wrapped{expiring(sid, epoch+minute+hour)}, "; Max-Age=43140"},
-	{"expiry comes nearer", ptr(remembering(visitor(epoch, expiring(sid, epoch+hour)))), pageGet, 200, []string{"sid=s1; Path=/; Max-Age=3539"}, Changed, OK, []cookie.Wrapped{expiring(sid, epoch+hour-1)}, "; Max-Age=43140"},
+	{"expiry moves by touch", ptr(remembering(visitor(epoch, expiring(sid, epoch+hour)))), pageGet, 200, []string{"sid=s1; Path=/; Max-Age=3600"}, Renewed, OK, []cookie.Wrapped{expiring(sid, epoch+minute+hour)}, "; Max-Age=43140"},
+	{"expiry comes nearer by less than touch", ptr(remembering(visitor(epoch, expiring(sid, epoch+hour)))), pageGet, 200, []string{"sid=s1; Path=/; Max-Age=3481"}, Touched, OK, []cookie.Wrapped{expiring(sid, epoch+hour)}, "; Max-Age=43140"},
+	{"expiry comes nearer by touch", ptr(remembering(visitor(epoch, expiring(sid, epoch+hour)))), pageGet, 200, []string{"sid=s1; Path=/; Max-Age=3480"}, Renewed, OK, []cookie.Wrapped{expiring(sid, epoch+hour-minute)}, "; Max-Age=43140"},
+	{"expiry and value move", ptr(remembering(visitor(epoch, expiring(sid, epoch+hour)))), pageGet, 200, []string{"sid=s2; Path=/; Max-Age=7200"}, Changed, OK, []cookie.Wrapped{{Name: "sid", Path: "/", Value: "s2", Expires: epoch + minute + 7200}}, "; Max-Age=43140"},
+	{"expiry of one moves, another comes", ptr(remembering(visitor(epoch, expiring(sid, epoch+hour)))), pageGet, 200, []string{"sid=s1; Path=/; Max-Age=7200", "tok=t1; Path=/"}, Changed, OK, []cookie.Wrapped{tok, expiring(sid, epoch+minute+7200)}, "; Max-Age=43140"},
+	{"expiry moves after the login", ptr(remembering(loggedInUntil(epoch, epoch+hour))), pageGet, 200, []string{"sid=s1; Path=/; Max-Age=7200"}, Renewed, OK, []cookie.Wrapped{authenticating(expiring(sid, epoch+minute+7200))}, "; Max-Age=43140"},
 	{"an expired one goes with the next change", ptr(remembering(visitor(epoch, expiring(sid, epoch+30), tok))), pageGet, 200, []string{"tok=t2; Path=/"}, Changed, OK, []cookie.Wrapped{{Name: "tok", Path: "/", Value: "t2"}}, ""},
 	{"an expired one set again", ptr(remembering(visitor(epoch, expiring(sid, epoch+30), tok))), pageGet, 200, []string{"sid=s1; Path=/"}, Changed, OK, []cookie.Wrapped{sid, tok}, ""},
 	{"login", nil, loginPost, 302, []string{"sid=s1; Path=/"}, Started, OK, []cookie.Wrapped{authenticating(sid)}, ""},
 	{"login, 200", nil, loginPost, 200, []string{"sid=s1; Path=/"}, Started, OK, []cookie.Wrapped{authenticating(sid)}, ""},
-	{"login, persistent", nil, loginPost, 302, []string{"sid=s1; Path=/; Max-Age=3600"}, Started, OK, []cookie.Wrapped{authenticating(expiring(sid, epoch+minute+3600))}, "; Max-Age=3600"},
+	{"login, persistent", nil, loginPost, 302, []string{"sid=s1; Path=/; Max-Age=3600"}, Started, OK, []cookie.Wrapped{authenticating(expiring(sid, epoch+minute+3600))}, "; Max-Age=43200"},
 	{"login of a visitor", ptr(visitor(epoch, tok)), loginPost, 302, []string{"sid=s1; Path=/"}, Started, Replaced, []cookie.Wrapped{authenticating(sid), tok}, ""},
 	{"login of a visitor, new value", ptr(visitor(epoch, sid, tok)), loginPost, 302, []string{"sid=s2; Path=/"}, Started, Replaced, []cookie.Wrapped{authenticating(cookie.Wrapped{Name: "sid", Path: "/", Value: "s2"}), tok}, ""},
 	{"login again", ptr(loggedIn(epoch)), loginPost, 302, []string{"sid=s2; Path=/"}, Started, Replaced, []cookie.Wrapped{authenticating(cookie.Wrapped{Name: "sid", Path: "/", Value: "s2"})}, ""},
 	{"login by another cookie", ptr(loggedIn(epoch)), loginPost, 302, []string{"tok=t1; Path=/"}, Started, Replaced, []cookie.Wrapped{authenticating(tok), sid}, ""},
 	{"login over a subject", ptr(someone(epoch)), loginPost, 302, []string{"sid=s1; Path=/"}, Started, Replaced, []cookie.Wrapped{authenticating(sid)}, ""},
+	{"login again, the same value", ptr(loggedIn(epoch)), loginPost, 302, []string{"sid=s1; Path=/"}, Started, Replaced, []cookie.Wrapped{authenticating(sid)}, ""},
+	{"login again, the same value, with 200", ptr(loggedIn(epoch)), loginPost, 200, []string{"sid=s1; Path=/"}, OK, OK, []cookie.Wrapped{authenticating(sid)}, ""},
+	{"login again, the same value of another", ptr(loggedIn(epoch, tok)), loginPost, 302, []string{"tok=t1; Path=/"}, OK, OK, []cookie.Wrapped{authenticating(sid), tok}, ""},
+	{"a visitor's value again is no login", ptr(visitor(epoch, sid)), loginPost, 302, []string{"sid=s1; Path=/"}, OK, OK, []cookie.Wrapped{sid}, ""},
+	{"login by an empty value", nil, loginPost, 302, []string{"sid=; Path=/"}, Opened, OK, []cookie.Wrapped{{Name: "sid", Path: "/"}}, ""},
+	{"login of a visitor by an empty value", ptr(visitor(epoch, sid)), loginPost, 302, []string{"sid=; Path=/"}, Changed, OK, []cookie.Wrapped{{Name: "sid", Path: "/"}}, ""},
+	{"login by one of two, the other empty", nil, loginPost, 302, []string{"sid=s1; Path=/", "tok=; Path=/"}, Started, OK, []cookie.Wrapped{{Name: "tok", Path: "/"}, authenticating(sid)}, ""},
+	{"login, and a deletion for the domain", nil, loginPost, 302, []string{"sid=s1; Path=/", "sid=; Path=/; Domain=shop.example; Max-Age=0"}, Started, OK, []cookie.Wrapped{authenticating(sid)}, ""},
+	{"login, behind a deletion for the domain", ptr(visitor(epoch, sid)), loginPost, 302, []string{"sid=; Path=/; Domain=shop.example; Max-Age=0", "sid=s2; Path=/"}, Started, Replaced, []cookie.Wrapped{authenticating(cookie.Wrapped{Name: "sid", Path: "/", Value: "s2"})}, ""},
+	{"new value, and a deletion for the domain", ptr(loggedIn(epoch)), pageGet, 200, []string{"sid=s2; Path=/", "sid=; Path=/; Domain=shop.example; Max-Age=0"}, Changed, OK, []cookie.Wrapped{authenticating(cookie.Wrapped{Name: "sid", Path: "/", Value: "s2"})}, ""},
 	{"failed login", ptr(visitor(epoch, sid)), loginPost, 400, []string{"sid=s2; Path=/"}, Changed, OK, []cookie.Wrapped{{Name: "sid", Path: "/", Value: "s2"}}, ""},
 	{"failed login, 500", ptr(visitor(epoch, sid)), loginPost, 500, []string{"sid=s2; Path=/"}, Changed, OK, []cookie.Wrapped{{Name: "sid", Path: "/", Value: "s2"}}, ""},
 	{"login form shown again, unchanged", ptr(visitor(epoch, sid)), loginPost, 200, []string{"sid=s1; Path=/"}, OK, OK, []cookie.Wrapped{sid}, ""},
-	{"login form shown again, expiry moved", ptr(remembering(visitor(epoch, expiring(sid, epoch+hour)))), loginPost, 200, []string{"sid=s1; Path=/; Max-Age=7200"}, Changed, OK, []cookie.Wrapped{expiring(sid, epoch+minute+7200)}, "; Max-Age=43140"},
+	{"login form shown again, expiry moved", ptr(remembering(visitor(epoch, expiring(sid, epoch+hour)))), loginPost, 200, []string{"sid=s1; Path=/; Max-Age=7200"}, Renewed, OK, []cookie.Wrapped{expiring(sid, epoch+minute+7200)}, "; Max-Age=43140"},
 	{"login page of a visitor", ptr(visitor(epoch, sid)), Request{Path: "/login"}, 200, []string{"sid=s2; Path=/"}, Changed, OK, []cookie.Wrapped{{Name: "sid", Path: "/", Value: "s2"}}, ""},
 	{"new value after the login", ptr(loggedIn(epoch)), pageGet, 200, []string{"sid=s2; Path=/"}, Changed, OK, []cookie.Wrapped{authenticating(cookie.Wrapped{Name: "sid", Path: "/", Value: "s2"})}, ""},
 	{"one more after the login", ptr(loggedIn(epoch)), pageGet, 200, []string{"tok=t1; Path=/"}, Changed, OK, []cookie.Wrapped{tok, authenticating(sid)}, ""},
 	{"one more after the login, persistent", ptr(loggedIn(epoch)), pageGet, 200, []string{"tok=t1; Path=/; Max-Age=60"}, Changed, OK, []cookie.Wrapped{expiring(tok, epoch+2*minute), authenticating(sid)}, ""},
 	{"logout", ptr(loggedIn(epoch)), pageGet, 302, []string{"sid=; Path=/; Max-Age=0"}, Ended, Ended, nil, ""},
 	{"logout, a deletion by date", ptr(loggedIn(epoch)), pageGet, 302, []string{`sid=""; Path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT`}, Ended, Ended, nil, ""},
+	{"logout, a deletion for the domain", ptr(loggedIn(epoch)), pageGet, 302, []string{"sid=; Path=/; Domain=shop.example; Max-Age=0"}, Ended, Ended, nil, ""},
+	{"logout by an empty value", ptr(loggedIn(epoch)), pageGet, 302, []string{"sid=; Path=/"}, Ended, Ended, []cookie.Wrapped{{Name: "sid", Path: "/"}}, ""},
 	{"logout on the login route", ptr(loggedIn(epoch)), loginPost, 302, []string{"sid=; Path=/; Max-Age=0"}, Ended, Ended, nil, ""},
 	{"logout, another cookie stays", ptr(loggedIn(epoch, tok)), pageGet, 302, []string{"sid=; Path=/; Max-Age=0"}, Ended, Ended, []cookie.Wrapped{tok}, ""},
 	{"logout, a persistent cookie stays", ptr(loggedIn(epoch, expiring(tok, epoch+hour))), pageGet, 302, []string{"sid=; Path=/; Max-Age=0"}, Ended, Ended, []cookie.Wrapped{expiring(tok, epoch+hour)}, "; Max-Age=43200"},
@@ -148,6 +164,13 @@ var follows = []follow{
 	{"one of two that authenticate goes", ptr(loggedIn(epoch, authenticating(tok))), pageGet, 302, []string{"sid=; Path=/; Max-Age=0"}, Changed, OK, []cookie.Wrapped{authenticating(tok)}, ""},
 	{"both that authenticate go", ptr(loggedIn(epoch, authenticating(tok))), pageGet, 302, []string{"sid=; Path=/; Max-Age=0", "tok=; Path=/; Max-Age=0"}, Ended, Ended, nil, ""},
 	{"a subject's last cookie goes", ptr(withWrapped(someone(epoch), sid)), pageGet, 200, []string{"sid=; Path=/; Max-Age=0"}, Changed, OK, nil, ""},
+}
+
+// loggedInUntil is loggedIn by a cookie with an end.
+func loggedInUntil(at, end int64) cookie.Session {
+	s := loggedIn(at)
+	s.Wrapped = wrapped(authenticating(expiring(sid, end)))
+	return s
 }
 
 func ptr(s cookie.Session) *cookie.Session { return &s }
@@ -172,7 +195,7 @@ func TestFollow(t *testing.T) {
 				b.values[c.Cookie.Name] = mint(t, c, *tt.before)
 			}
 			const at = epoch + minute
-			_, reply := b.do(c, tt.r, Response{Status: tt.status, SetCookies: tt.lines}, at)
+			_, reply := b.do(c, tt.r, Response{Status: tt.status, SetCookies: tt.lines, Location: "/next"}, at)
 			if reply.Reason != tt.done || reply.Ended != tt.ended || reply.Fault != "" {
 				t.Fatalf("got %v %q, ended %v", reply.Reason, reply.Fault, reply.Ended)
 			}
@@ -194,7 +217,7 @@ func TestFollow(t *testing.T) {
 				t.Error(diff)
 			}
 			for _, line := range b.lines {
-				if strings.HasPrefix(line, c.Cookie.Name+"=") && !strings.Contains(line, tt.maxAge+"; Path=/;") || strings.Contains(line, "Max-Age") != (tt.maxAge != "") {
+				if !strings.HasPrefix(line, c.Cookie.Name+cookie.TouchSuffix) && !strings.Contains(line, tt.maxAge+"; Path=/;") || strings.Contains(line, "Max-Age") != (tt.maxAge != "") {
 					t.Errorf("%q, want %q in it", line[strings.Index(line, ";"):], tt.maxAge)
 				}
 			}
@@ -213,12 +236,151 @@ func (tt *follow) checkTimes(t *testing.T, got *cookie.Session, at int64) {
 	switch tt.done {
 	case Started:
 		authenticatedAt = at
-	case Changed:
+	case Changed, Renewed:
 		startedAt, authenticatedAt = was.StartedAt, was.AuthenticatedAt
 	}
+	if written := tt.done == Changed; got.Revision != was.Revision+1 && written || got.Revision != was.Revision && !written {
+		t.Errorf("revision %d became %d", was.Revision, got.Revision)
+	}
 	if got.StartedAt != startedAt || got.AuthenticatedAt != authenticatedAt || got.Subject != was.Subject && tt.done != Started || tt.done == Started && got.Subject != "" ||
-		(got.ID == was.ID) != (tt.done == Changed) {
+		(got.ID == was.ID) != (tt.done == Changed || tt.done == Renewed) {
 		t.Errorf("%+v became %+v", was, got)
+	}
+}
+
+// TestRefusedLogin: an answer on the login route that leads back to the login page lets nobody in.
+func TestRefusedLogin(t *testing.T) {
+	c := wrapPolicy(t, `"login":{"url":"/account/login","start_on":[{"method":"POST","path":"/account/login"},{"method":"POST","path":"/go"}]}`)
+	top := wrapPolicy(t, `"login":{"url":"/","start_on":[{"method":"POST","path":"/go"}]}`)
+	post := Request{Method: "POST", Path: "/account/login"}
+	for _, tt := range []struct {
+		name     string
+		c        *Config
+		r        Request
+		status   int
+		location string
+		in       bool
+	}{
+		{"another page", c, post, 302, "/account", true},
+		{"another page, 303", c, post, 303, "/next?to=/account/login", true},
+		{"top", c, post, 302, "/", true},
+		{"below", c, post, 302, "/account/login/code", true},
+		{"beside", c, post, 302, "/account/login2", true},
+		{"a URL", c, post, 302, "https://shop.example/account/", true},
+		{"a URL without a path", c, post, 302, "https://shop.example", true},
+		{"a relative path", c, post, 302, "home", true},
+		{"part of a folder's name", c, post, 302, "gin", true},
+		{"the page", c, post, 302, "/account/login", false},
+		{"the page, 303", c, post, 303, "/account/login", false},
+		{"the page, 307", c, post, 307, "/account/login", false},
+		{"the page and why", c, post, 302, "/account/login?error=1", false},
+		{"the page and where", c, post, 302, "/account/login#form", false},
+		{"the page's URL", c, post, 302, "https://shop.example/account/login?error=1", false},
+		{"the page's URL without a scheme", c, post, 302, "//shop.example/account/login", false},
+		{"a path with two slashes", c, post, 302, "/x//h/account/login", true},
+		{"the page, relative", c, post, 302, "login?error=1", false},
+		{"a query", c, post, 302, "?error=1", false},
+		{"nowhere", c, post, 302, "", false},
+		{"the page, from another route", c, Request{Method: "POST", Path: "/go"}, 302, "/account/login", false},
+		{"200 leads nowhere", c, post, 200, "/account/login", true},
+		{"201 leads nowhere", c, post, 201, "/account/login", true},
+		{"the page is top", top, Request{Method: "POST", Path: "/go"}, 302, "/", true},
+		{"the page is top, another", top, Request{Method: "POST", Path: "/go"}, 302, "/home", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, before := range []*cookie.Session{nil, ptr(visitor(epoch-minute, sid)), ptr(loggedIn(epoch - minute))} {
+				b := newBrowser(t)
+				if before != nil {
+					b.values[tt.c.Cookie.Name] = mint(t, tt.c, *before)
+				}
+				_, reply := b.do(tt.c, tt.r, Response{Status: tt.status, Location: tt.location, SetCookies: []string{"sid=s2; Path=/"}}, epoch)
+				got := written(t, tt.c, &reply, epoch)
+				if (reply.Reason == Started) != tt.in || (got.StartedAt == epoch && got.AuthenticatedAt == epoch) != tt.in {
+					t.Errorf("%v: %+v", reply.Reason, got)
+				}
+				if !tt.in && before != nil && (got.AuthenticatedAt != before.AuthenticatedAt || got.ID != before.ID) {
+					t.Errorf("%+v became %+v", before, got)
+				}
+			}
+		})
+	}
+}
+
+// TestRememberStays: what the app commanded is undone by its cookies only where they change in that.
+func TestRememberStays(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		max      string // of the app's cookie at first
+		commands string
+		then     string
+		want     bool
+	}{
+		{"remember, new value", "", `{"remember":true}`, "tok=2; Path=/", true},
+		{"remember, another cookie", "", `{"remember":true}`, "sid=2; Path=/", true},
+		{"remember, deleted", "", `{"remember":true}`, "tok=; Path=/; Max-Age=0", true},
+		{"remember, becomes persistent", "", `{"remember":true}`, "tok=1; Path=/; Max-Age=600", true},
+		{"remember no more, new value", "; Max-Age=600", `{"remember":false}`, "tok=2; Path=/; Max-Age=600", false},
+		{"remember no more, expiry moves", "; Max-Age=600", `{"remember":false}`, "tok=1; Path=/; Max-Age=900", false},
+		{"remember no more, becomes persistent", "", `{"remember":false}`, "tok=1; Path=/; Max-Age=600", true},
+		{"persistent no more", "; Max-Age=600", `{"remember":true}`, "tok=1; Path=/", false},
+		{"no command, persistent no more", "; Max-Age=600", `{"set":{"a":1}}`, "tok=1; Path=/", false},
+		{"no command, new value", "; Max-Age=600", `{"set":{"a":1}}`, "tok=2; Path=/; Max-Age=600", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, b := wrapPolicy(t), newBrowser(t)
+			b.do(c, pageGet, Response{Status: 200, SetCookies: []string{"tok=1; Path=/" + tt.max}}, epoch)
+			b.do(c, pageGet, app(tt.commands), epoch+1)
+			b.do(c, pageGet, Response{Status: 200, SetCookies: []string{tt.then}}, epoch+2)
+			if got, reason := b.sees(c, epoch+2); got.Remember != tt.want || reason != OK {
+				t.Errorf("%v: %+v", reason, got)
+			}
+		})
+	}
+}
+
+// TestLongFolder: a cookie without a Path belongs to its folder, which may be too long to be kept.
+func TestLongFolder(t *testing.T) {
+	c := wrapPolicy(t)
+	for size, want := range map[int]Reason{254: Opened, 255: TooLarge, 5000: TooLarge} {
+		path := "/" + strings.Repeat("f", size)
+		for line, want := range map[string]Reason{"sid=x": want, "sid=x; Path=rel": want, "sid=x; Path=/": Opened, "sid=; Max-Age=0": OK} {
+			b := newBrowser(t)
+			_, reply := b.do(c, Request{Path: path + "/page"}, Response{Status: 200, SetCookies: []string{line}}, epoch)
+			if reply.Reason != want || (reply.Fault == FaultTooLarge) != (want == TooLarge) {
+				t.Errorf("%s in a folder of %d: %v %q", line, size+1, reply.Reason, reply.Fault)
+			}
+			if got, _ := b.sees(c, epoch); want == Opened && !strings.HasPrefix(path, unwrapped(got.Wrapped)[0].Path) {
+				t.Errorf("%s in a folder of %d: kept %+v", line, size+1, unwrapped(got.Wrapped))
+			}
+		}
+	}
+}
+
+// TestStartDropsAnothersCookies: what the app's own cookies say of one person is nothing to the next.
+func TestStartDropsAnothersCookies(t *testing.T) {
+	c := wrapPolicy(t)
+	for _, tt := range []struct {
+		name   string
+		before cookie.Session
+		keeps  bool
+	}{
+		{"nobody's", visitor(epoch, sid), true},
+		{"the same person's", withWrapped(someone(epoch), sid), true},
+		{"another person's", with(epoch, func(s *cookie.Session) { s.Subject, s.Wrapped = "user-43", wrapped(sid) }), false},
+		{"whose only the app knows", loggedIn(epoch), false},
+	} {
+		for _, start := range []string{`{"start":{"subject":"user-42"}}`, `{"start":{"subject":"user-42","keep":true}}`} {
+			b := newBrowser(t)
+			b.values[c.Cookie.Name] = mint(t, c, tt.before)
+			_, reply := b.do(c, loginPost, app(start), epoch+minute)
+			got := written(t, c, &reply, epoch+minute)
+			if reply.Reason != Started || (len(unwrapped(got.Wrapped)) == 1) != tt.keeps {
+				t.Errorf("%s, %s: %v %+v", tt.name, start, reply.Reason, unwrapped(got.Wrapped))
+			}
+			if line := restored(t, c, Request{Path: "/poll"}, epoch+minute, b.line()); (line == "sid=s1") != tt.keeps {
+				t.Errorf("%s: the app gets %q", tt.name, line)
+			}
+		}
 	}
 }
 
@@ -357,7 +519,7 @@ func TestWrappedBounds(t *testing.T) {
 			}
 			// A login that came to nothing is none.
 			b = newBrowser(t)
-			if _, reply = b.do(c, loginPost, Response{Status: 302, SetCookies: tt.lines}, epoch); reply.Reason != BadCommand || reply.Fault != FaultTooLarge || len(reply.Cookies) > 0 {
+			if _, reply = b.do(c, loginPost, Response{Status: 302, SetCookies: tt.lines, Location: "/"}, epoch); reply.Reason != BadCommand || reply.Fault != FaultTooLarge || len(reply.Cookies) > 0 {
 				t.Errorf("login: %+v", reply)
 			}
 		})
@@ -491,7 +653,7 @@ func TestWrappedLife(t *testing.T) {
 	if d, _ := b.do(c, pageGet, Response{}, epoch+5*minute); d.Reason != Anonymous {
 		t.Errorf("a failed login lets in: %v", d.Reason)
 	}
-	b.do(c, loginPost, Response{Status: 302, SetCookies: []string{"sid=b; Path=/"}}, epoch+6*minute)
+	b.do(c, loginPost, Response{Status: 302, SetCookies: []string{"sid=b; Path=/"}, Location: "/"}, epoch+6*minute)
 	second := held(t, c, b.values[c.Cookie.Name], epoch+6*minute)
 	if second.ID == first.ID || second.StartedAt != epoch+6*minute || second.AuthenticatedAt != second.StartedAt || second.Subject != "" {
 		t.Fatalf("login: %+v", second)
@@ -518,10 +680,11 @@ func TestWrappedLife(t *testing.T) {
 // TestWrappedIdle: the idle timeout, which the app does not have, ends its session.
 func TestWrappedIdle(t *testing.T) {
 	c, b := wrapPolicy(t), newBrowser(t)
-	b.do(c, loginPost, Response{Status: 302, SetCookies: []string{"sid=a; Path=/"}}, epoch)
+	b.do(c, loginPost, Response{Status: 302, SetCookies: []string{"sid=a; Path=/"}, Location: "/"}, epoch)
 	for at := epoch + minute; at < epoch+15*minute; at += minute {
 		// A poll's answer that moves the app's own expiry is no sign of a person.
-		if _, reply := b.do(c, Request{Path: "/poll"}, Response{Status: 200, SetCookies: []string{"sid=a; Path=/; Max-Age=3600"}}, at); reply.Reason != Changed {
+		_, reply := b.do(c, Request{Path: "/poll"}, Response{Status: 200, SetCookies: []string{"sid=a; Path=/; Max-Age=3600"}}, at)
+		if want := map[bool]Reason{true: Changed, false: Renewed}[at == epoch+minute]; reply.Reason != want { // persistent from the first on
 			t.Fatal(reply.Reason)
 		}
 	}
@@ -539,9 +702,9 @@ func TestWrappedExpiry(t *testing.T) {
 		maxAge              string
 	}{
 		{"browser's session", "", "sid=a", 12 * hour, AbsoluteTimeout, ""},
-		{"an hour", "", "sid=a; Max-Age=3600", hour, AbsoluteTimeout, "; Max-Age=3600;"},
+		{"an hour", "", "sid=a; Max-Age=3600", hour, AbsoluteTimeout, "; Max-Age=43200;"},
 		{"two weeks", "", "sid=a; Max-Age=1209600", 12 * hour, AbsoluteTimeout, "; Max-Age=43200;"},
-		{"two weeks, remember", `"remember":{"idle":"336h","absolute":"720h"}`, "sid=a; Max-Age=1209600", 336 * hour, AbsoluteTimeout, "; Max-Age=1209600;"},
+		{"two weeks, remember", `"remember":{"idle":"336h","absolute":"720h"}`, "sid=a; Max-Age=1209600", 336 * hour, AbsoluteTimeout, "; Max-Age=2592000;"},
 		{"a year, remember", `"remember":{"idle":"336h","absolute":"720h"}`, "sid=a; Max-Age=31536000", 720 * hour, AbsoluteTimeout, "; Max-Age=2592000;"},
 		{"browser's session, remember", `"remember":{"idle":"336h","absolute":"720h"}`, "sid=a", 12 * hour, AbsoluteTimeout, ""},
 	} {
@@ -551,7 +714,7 @@ func TestWrappedExpiry(t *testing.T) {
 				fields = append(fields, tt.remember)
 			}
 			c, b := wrapPolicy(t, fields...), newBrowser(t)
-			b.do(c, loginPost, Response{Status: 302, SetCookies: []string{tt.set + "; Path=/"}}, epoch)
+			b.do(c, loginPost, Response{Status: 302, SetCookies: []string{tt.set + "; Path=/"}, Location: "/"}, epoch)
 			if !strings.Contains(b.lines[0], tt.maxAge) || strings.Contains(b.lines[0], "Max-Age") != (tt.maxAge != "") {
 				t.Errorf("set %s", b.lines[0])
 			}
