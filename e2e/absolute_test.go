@@ -21,7 +21,7 @@ func TestAbsolute(t *testing.T) {
 	for clk.advance(t, step); clk.now.Before(begun.Add(absolute)); clk.advance(t, step) {
 		for _, c := range clients {
 			r := alive(t, c, clk.now.Sub(begun).String())
-			if _, n := r.cookie(sessionName); n > 0 {
+			if _, n := r.cookie(renewedName); n > 0 {
 				renewals++
 			}
 			if strings.Contains(dump(r.Header), "Max-Age") {
@@ -78,7 +78,7 @@ func TestRemember(t *testing.T) {
 			}
 			clk.set(t, begun.Add(idle-time.Second))
 			r = alive(t, kept, "idle-1 s")
-			if line, n := r.cookie(sessionName); n != 1 || attributes(line) != "Max-Age=1382401; Path=/; HttpOnly; Secure; SameSite=Lax" {
+			if line, n := r.cookie(renewedName); n != 1 || attributes(line) != "Max-Age=1382401; Path=/; HttpOnly; Secure; SameSite=Lax" {
 				t.Errorf("the renewed cookie ends with the session: %q", line)
 			}
 			clk.set(t, begun.Add(idle+time.Second))

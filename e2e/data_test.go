@@ -218,9 +218,9 @@ func (r *reply) lasts(t *testing.T, want time.Duration) {
 }
 
 // idleIn fails unless the session ends in that time, to the second, if nobody does anything.
-func (c *client) idleIn(clk *clock, idle time.Duration) {
+func (c *client) idleIn(clk *clock, idle time.Duration, revision int) {
 	c.t.Helper()
-	if d := c.shows("{}", 0); d.IdleIn != int64(idle.Seconds()) {
+	if d := c.shows("{}", revision); d.IdleIn != int64(idle.Seconds()) {
 		c.t.Errorf("idle in %d s, want %v", d.IdleIn, idle)
 	}
 	clk.advance(c.t, idle-time.Second)
@@ -267,15 +267,16 @@ func TestExpireIn(t *testing.T) {
 				r.lasts(t, tt.lasts)
 				// A touch must live as long as what it keeps alive.
 				clk.advance(t, 2*time.Minute)
-				if d := c.shows("{}", 0); !d.Refreshed {
+				revision := len(tt.commands)
+				if d := c.shows("{}", revision); !d.Refreshed {
 					t.Errorf("it does not slide: %+v", d)
 				}
 				clk.advance(t, tt.idle-time.Minute)
 				if tt.lasts != 0 {
 					c.reopen()
 				}
-				c.shows("{}", 0)
-				c.idleIn(clk, tt.idle)
+				c.shows("{}", revision)
+				c.idleIn(clk, tt.idle, revision)
 			})
 			t.Run("closed "+tt.start+" "+strings.Join(tt.commands, " "), func(t *testing.T) {
 				clk.align(t)
@@ -299,7 +300,7 @@ func TestStartExpiresIn(t *testing.T) {
 		c := newClient(t, e, proto)
 		r := c.login(`{"start": {"subject": "42"}, "expire_in": "300s"}`)
 		r.lasts(t, 12*time.Hour)
-		c.idleIn(clk, 5*time.Minute)
+		c.idleIn(clk, 5*time.Minute, 0)
 		r = c.login(`{"start": {"subject": "42", "remember": true}, "expire_in": "browser"}`)
 		r.lasts(t, 0)
 	})
@@ -428,10 +429,10 @@ func TestDocument(t *testing.T) {
 			{0, "/", "", shown{TouchedAt: 30, IdleIn: 14 * day, ExpiresIn: 30*day - 30, Remember: true, Refreshed: true}},
 			{59 * time.Second, "/", "", shown{TouchedAt: 30, IdleIn: 14*day - 59, ExpiresIn: 30*day - 89, Remember: true}},
 			{2 * time.Second, "/poll", `{"remember": false}`, shown{TouchedAt: 30, IdleIn: 14*day - 61, ExpiresIn: 30*day - 91, Remember: true}},
-			{0, "/poll", "", shown{TouchedAt: 30, IdleIn: 900 - 61, ExpiresIn: day/2 - 91}},
-			{0, "/", `{"set": {"b": null, "a": 2}}`, shown{TouchedAt: 90, IdleIn: 900 - 1, ExpiresIn: day/2 - 91, Refreshed: true}},
-			{0, "/", `{"set": {"a": 1}}`, shown{TouchedAt: 91, IdleIn: 900, ExpiresIn: day/2 - 91, Revision: 1}},
-			{0, "/open", "", shown{TouchedAt: 91, IdleIn: 900, ExpiresIn: day/2 - 91, Revision: 2}},
+			{0, "/poll", "", shown{TouchedAt: 30, IdleIn: 900 - 61, ExpiresIn: day/2 - 91, Revision: 1}},
+			{0, "/", `{"set": {"b": null, "a": 2}}`, shown{TouchedAt: 90, IdleIn: 900 - 1, ExpiresIn: day/2 - 91, Refreshed: true, Revision: 1}},
+			{0, "/", `{"set": {"a": 1}}`, shown{TouchedAt: 91, IdleIn: 900, ExpiresIn: day/2 - 91, Revision: 2}},
+			{0, "/open", "", shown{TouchedAt: 91, IdleIn: 900, ExpiresIn: day/2 - 91, Revision: 3}},
 		} {
 			clk.advance(t, step.after)
 			path := step.path
@@ -446,7 +447,7 @@ func TestDocument(t *testing.T) {
 			want := step.want
 			want.Subject, want.ID, want.StartedAt, want.AuthenticatedAt, want.Reason = "42", first.ID, began, began, "ok"
 			want.TouchedAt += began
-			if want.Revision == 1 {
+			if want.Revision == 2 {
 				want.Data = map[string]any{"a": 2.0}
 			} else {
 				want.Data = map[string]any{"a": 1.0}
@@ -500,9 +501,9 @@ func TestTooLarge(t *testing.T) {
 	})
 }
 
-// The longest data that fits is held and comes back, and a byte more is refused.
+// The longest data that fits is held, comes back, and can be renewed; a byte more is refused.
 func TestFullCookie(t *testing.T) {
-	everywhere(t, `"anonymous": false`, func(t *testing.T, e *envoy, _ *clock, proto string) {
+	everywhere(t, `"timeouts": {"rotate": "10m"}`, func(t *testing.T, e *envoy, clk *clock, proto string) {
 		c := newClient(t, e, proto)
 		c.login(`{"start": {"subject": "42"}}`)
 		fits, not := 1000, 4096
@@ -516,10 +517,19 @@ func TestFullCookie(t *testing.T) {
 				not = n
 			}
 		}
-		c.must(`{"set": {"big": "` + strings.Repeat("y", fits) + `"}}`)
+		full := strings.Repeat("y", fits)
+		c.must(`{"set": {"big": "` + full + `"}}`)
+		if size := len(c.saved()) - len("=") + len("-renewed"); size > 4096 || size < 4093 {
+			t.Errorf("%d bytes of data in a cookie of %d", fits, size)
+		}
+		clk.advance(t, 10*time.Minute)
 		r := c.page("/")
-		if d := r.document(t); d == nil || d.Data["big"] != strings.Repeat("y", fits) || len(c.saved()) > 4097 || len(c.saved()) < 4094 {
-			t.Errorf("%d bytes of data in a cookie of %d", fits, len(c.saved())-len("="))
+		if line, n := r.cookie(renewedName); n != 1 || strings.Index(line, ";")-len("=") > 4096 {
+			t.Errorf("renewed as a cookie of %d", strings.Index(line, ";")-len("="))
+		}
+		r = c.page("/")
+		if d := r.document(t); d == nil || d.Data["big"] != full {
+			t.Errorf("%d bytes of data became %v", fits, r.app.Header)
 		}
 	})
 }

@@ -189,7 +189,7 @@ func TestHeaderSmuggling(t *testing.T) {
 	e.alive(t, hostName+"="+g)
 }
 
-// A request's trailers reach the app without any name of Curfew's.
+// A request's trailers reach the app without any name of Curfew's, and without cookies.
 func TestTrailers(t *testing.T) {
 	trailers := make(chan http.Header, 8)
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -204,7 +204,7 @@ func TestTrailers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Trailer = http.Header{"X-User-Name": {"admin"}, "X_session_subject": {"admin"}, "Checksum": {"1"}}
+		req.Trailer = http.Header{"X-User-Name": {"admin"}, "X_session_subject": {"admin"}, "Cookie": {"sessionid=evil"}, "Checksum": {"1"}}
 		res, err := c.http.Do(req)
 		if err != nil {
 			t.Fatal(err)
@@ -213,6 +213,9 @@ func TestTrailers(t *testing.T) {
 		got := <-trailers
 		if got.Get("checksum") != "1" {
 			t.Errorf("%s: the app's own trailer is gone: %v", proto, got)
+		}
+		if len(got.Values("cookie")) != 0 {
+			t.Errorf("%s: a cookie came by trailer: %v", proto, got)
 		}
 		onlyOurs(t, got)
 	}

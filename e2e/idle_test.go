@@ -11,6 +11,7 @@ import (
 const (
 	sessionName = "__Host-session"
 	touchName   = "__Host-session-seen"
+	renewedName = "__Host-session-renewed"
 	passiveRule = `"rules": [{"path_prefix": "/poll", "activity": "passive"}]`
 )
 

@@ -89,6 +89,11 @@ func TestBadConfig(t *testing.T) {
 		{"CF-361 cookie name", oneKey + `, "cookie": {"name": "a;b"}}`, "cookie.name: a;b", "characters of a token"},
 		{"CF-362 header", oneKey + `, "headers": {"cookie": "subject"}}`, "headers.cookie", "belongs to no other party"},
 		{"CF-364 all off", oneKey + `, "rules": [{"path_prefix": "/", "session": "off"}]}`, "rules[0].session: off", "without a session"},
+		{"wrap below a path", oneKey + `, "wrap": ["sessionid"], "cookie": {"mode": "sealed", "name": "__Secure-s", "path": "/shop"}, "rules": [{"path_prefix": "/", "session": "optional"}]}`, "cookie.path: /shop", "would get no session and begin another"},
+		{"anonymous below a path", oneKey + `, "anonymous": true, "cookie": {"name": "__Secure-s", "path": "/shop"}, "rules": [{"path_prefix": "/", "session": "optional"}]}`, "cookie.path: /shop", "would get no session and begin another"},
+		{"wrap and domain", oneKey + `, "wrap": ["sessionid"], "cookie": {"mode": "sealed", "name": "__Secure-s", "domain": "shop.example"}}`, "wrap[0]: sessionid", "would go to every host of cookie.domain"},
+		{"wrap of ours", oneKey + `, "wrap": ["sessionid", "__host_session.renewed"], "cookie": {"mode": "sealed"}}`, "wrap[1]: __host_session.renewed", "a cookie of Curfew's own"},
+		{"messages elsewhere", `{"keys": [{"id": "k1", "secret_env": "CURFEW_KEY"}], "login": {"url": "https://sso.example/login", "start_on": [{"path": "/login"}]}, "django_messages": {"secret_env": "CURFEW_KEY"}}`, "django_messages", "login.url is on another"},
 		{"CF-368 deep", oneKey + `, "rules": ` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`, "config", "nests deeper than 16 levels"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

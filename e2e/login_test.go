@@ -166,7 +166,7 @@ func TestBadCommand(t *testing.T) {
 		}
 	}
 	t.Run("plain http", func(t *testing.T) {
-		badCommand(t, e, newClient(t, e, "plain"), "/login", "", "start over plain http needs allow_insecure", []string{good})
+		badCommand(t, e, newClient(t, e, "plain"), "/login", "", "a session over plain http needs allow_insecure", []string{good})
 	})
 	if strings.Contains(e.log.String(), canary) {
 		t.Error("the log repeats what the app wrote")

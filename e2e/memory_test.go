@@ -19,7 +19,7 @@ import (
 // A filter that leaks a little on each request brings a proxy down after a day. Its memory must stay
 // as small as at the start, whatever is asked and with whatever cookies.
 func TestMemory(t *testing.T) {
-	const mostPages, connections = 4, 64
+	const mostPages, connections = 8, 64
 	e := start(t, setup{
 		app: newApp(t), env: map[string]string{"CURFEW_KEY": newKey()}, filters: []any{answerLoad},
 		config: `{"keys": [{"id": "k1", "secret_env": "CURFEW_KEY"}], "login": {"url": "/login"}}`,
@@ -28,7 +28,7 @@ func TestMemory(t *testing.T) {
 	line, _ := login.cookie("__Host-session")
 	session, _, _ := strings.Cut(line, ";")
 
-	l := &load{t: t, addr: e.http, session: session, total: requestCount(t)}
+	l := &load{t: t, addr: e.http, session: session, total: requestCount(t, 1_000_000)}
 	stop := l.progress()
 	var wg sync.WaitGroup
 	for range connections {
@@ -57,11 +57,11 @@ var answerLoad = object{"name": "answer", "typed_config": object{
 	"abort":   object{"http_status": 200, "percentage": object{"numerator": 100}},
 }}
 
-// requestCount is a million, or what CURFEW_REQUESTS says.
-func requestCount(t *testing.T) int64 {
+// requestCount is what CURFEW_REQUESTS says, or else usual.
+func requestCount(t *testing.T, usual int64) int64 {
 	text := os.Getenv("CURFEW_REQUESTS")
 	if text == "" {
-		return 1_000_000
+		return usual
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 1 {

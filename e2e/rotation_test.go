@@ -23,7 +23,7 @@ func (r reply) id() string {
 	return r.app.Header.Get("x-session-id")
 }
 
-// The session cookie is written again when it is old, as the same session.
+// A session is sealed again when its cookie is old, as the same session.
 func TestPeriodicRotation(t *testing.T) {
 	clk := newClock(t)
 	for _, mode := range []string{"signed", "sealed"} {
@@ -45,8 +45,10 @@ func checkRotation(t *testing.T, e *envoy, clk *clock, proto string) {
 	}
 	clk.advance(t, time.Second)
 	r := alive(t, c, "rotate")
-	line, n := r.cookie(sessionName)
-	if n != 1 || len(r.Header.Values("set-cookie")) != 1 || strings.HasPrefix(old, strings.SplitN(line, ";", 2)[0]) {
+	line, n := r.cookie(renewedName)
+	_, touches := r.cookie(touchName)
+	_, renewal, _ := strings.Cut(strings.SplitN(line, ";", 2)[0], "=")
+	if n != 1 || touches != 1 || len(r.Header.Values("set-cookie")) != 2 || strings.HasPrefix(old, sessionName+"="+renewal) {
 		t.Errorf("rotate: %q", r.Header.Values("set-cookie"))
 	}
 	after := alive(t, c, "with the new cookie")
@@ -61,6 +63,10 @@ func checkRotation(t *testing.T, e *envoy, clk *clock, proto string) {
 	// Requests that were on their way with the old cookie are the same session still.
 	if r := newBare(t, e, proto).do("GET", "/", "", "Cookie: "+old); r.id() != before.id() {
 		t.Errorf("the old cookie: %d %s", r.StatusCode, r.body)
+	}
+	// A renewal is worth nothing without the cookie that a logout deletes.
+	if r := newBare(t, e, proto).do("GET", "/", "", "Cookie: "+renewedName+"="+renewal, "Accept: text/html"); !strings.HasSuffix(r.Header.Get("location"), "reason=absent") {
+		t.Errorf("a renewal alone: %d %v", r.StatusCode, r.Header)
 	}
 	// The renewal counts as activity, so it ends by idle 15 minutes after it.
 	clk.advance(t, 15*time.Minute-time.Second)
@@ -147,7 +153,7 @@ func TestKeyTakesOver(t *testing.T) {
 	}
 	clk.set(t, from)
 	for c, id := range clients {
-		if r := alive(t, c, "the second it signs"); r.id() != id || !strings.HasPrefix(c.saved(), sessionName+"=1s.b.") {
+		if r := alive(t, c, "the second it signs"); r.id() != id || c.signedBy() != "b" {
 			t.Errorf("id %q became %q under %q", id, r.id(), c.saved())
 		}
 	}
@@ -157,11 +163,35 @@ func TestKeyTakesOver(t *testing.T) {
 			alive(t, c, "under the new key")
 		}
 	}
+	for c, id := range clients {
+		if r := c.page(telling("/", `x-session: {"set": {"a": 1}}`)); r.id() != id {
+			t.Errorf("after verify_until id %q is %q", id, r.id())
+		}
+		if saved := c.saved(); strings.Contains(saved, renewedName) || !strings.Contains(saved, sessionName+"=1s.b.") {
+			t.Errorf("the next write leaves %q", saved)
+		}
+		if r := alive(t, c, "after a write"); r.id() != id {
+			t.Errorf("after a write id %q is %q", id, r.id())
+		}
+	}
 	for i, proto := range protocols {
 		if r := newBare(t, e, proto).do("GET", "/", "", "Accept: text/html", "Cookie: "+saved[i]); !strings.HasSuffix(r.Header.Get("location"), "&reason=invalid") {
 			t.Errorf("after verify_until: %d %v", r.StatusCode, r.Header)
 		}
 	}
+}
+
+// signedBy is the id of the key that this browser's session is under: its renewal's, where it has one.
+func (c *client) signedBy() string {
+	c.t.Helper()
+	_, token, ok := strings.Cut(c.saved(), renewedName+"=")
+	if !ok {
+		_, token, _ = strings.Cut(c.saved(), sessionName+"=")
+	}
+	if parts := strings.SplitN(token, ".", 3); len(parts) == 3 {
+		return parts[1]
+	}
+	return ""
 }
 
 func keysConfig(fields string, keys ...string) string {
@@ -175,6 +205,7 @@ type fleet [2]atomic.Pointer[envoy]
 type visitor struct {
 	*client
 	subject string
+	id      string // of the session, once it is known
 	visits  atomic.Int64
 	refused atomic.Int64
 }
@@ -216,6 +247,13 @@ func (v *visitor) visit(e *envoy) error {
 	}
 	if who := app.Header.Get("x-session-subject"); res.StatusCode != 200 || who != v.subject {
 		return fmt.Errorf("status %d, subject %q", res.StatusCode, who)
+	}
+	id := app.Header.Get("x-session-id")
+	if v.id == "" {
+		v.id = id
+	}
+	if id == "" || id != v.id {
+		return fmt.Errorf("session %q became %q", v.id, id)
 	}
 	return nil
 }
@@ -323,7 +361,7 @@ func (r *rollout) load() {
 func (r *rollout) under(key string) {
 	r.t.Helper()
 	for _, v := range r.visitors {
-		if !strings.Contains(v.saved(), sessionName+"=1s."+key+".") {
+		if v.signedBy() != key {
 			r.t.Errorf("%s does not come with a session under %s: %s", v.subject, key, v.saved())
 		}
 	}
