@@ -238,8 +238,8 @@ func (c *Codec) Seal(s *Session, now int64, random func([]byte) error) (string, 
 		body = append(payload, c.mac(k.signed, prefix, payload)...)
 	}
 	token := prefix + base64url.EncodeToString(body)
-	// It must fit under the longest of its names, or it could not be renewed.
-	if len(c.opt.Name)+len(RenewedSuffix)+len(token) > MaxPair {
+	// It must leave room to be renewed.
+	if len(c.opt.Name)+renewalRoom+len(token) > MaxPair {
 		return "", ErrTooLarge
 	}
 	return token, nil

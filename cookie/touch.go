@@ -7,14 +7,8 @@ const (
 	touchSize = 5 + touchMAC
 )
 
-// The other cookies' names, made from the session cookie's.
-const (
-	// TouchSuffix is that of the cookie which says when the person was last active.
-	TouchSuffix = "-seen"
-	// RenewedSuffix is that of the cookie which has the session renewed: the same session, sealed again.
-	// In the session's own cookie a renewal that comes late would undo a change.
-	RenewedSuffix = "-renewed"
-)
+// TouchSuffix makes the touch cookie's name from the session cookie's.
+const TouchSuffix = "-seen"
 
 // OpenTouch reads a touch token that belongs to the session id, and returns when that session was
 // last seen, in Unix seconds, and whether the token is under the signing key. A time ahead of now

@@ -185,7 +185,9 @@ func TestKeyTakesOver(t *testing.T) {
 func (c *client) signedBy() string {
 	c.t.Helper()
 	_, token, ok := strings.Cut(c.saved(), renewedName+"=")
-	if !ok {
+	if ok {
+		_, token, _ = strings.Cut(token, ".") // what it renews
+	} else {
 		_, token, _ = strings.Cut(c.saved(), sessionName+"=")
 	}
 	if parts := strings.SplitN(token, ".", 3); len(parts) == 3 {

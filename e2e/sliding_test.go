@@ -109,7 +109,7 @@ func (v *tab) ask(method, path, hold, command string) (c came, err error) {
 		switch {
 		case strings.HasPrefix(line, touchName+"=1"):
 			c.touches++
-		case strings.HasPrefix(line, renewedName+"=1"):
+		case strings.HasPrefix(line, renewedName+"=") && strings.Count(line, ".") == 3:
 			c.renewals++
 		}
 	}

@@ -142,8 +142,9 @@ func TestRenewalAlone(t *testing.T) {
 		name, own, renewed, want string
 	}{
 		{"both", own, renewed, ok},
-		{"own under no key", "1s.gone.AAAA", renewed, ok},
-		{"own noise", "x", renewed, ok},
+		{"own under no key", "1s.gone." + own[len("1s.k1."):], renewed, ok},
+		{"own under no key, another's renewal", "1s.gone." + other[len("1s.k1."):], renewed, "invalid"},
+		{"own noise", "x", renewed, "invalid"},
 		{"own noise, renewal noise", "x", "y", "invalid"},
 		{"own of another", other, renewed, `"subject":"43"`},
 		{"renewal of another", own, other, ok},

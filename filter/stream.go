@@ -240,6 +240,7 @@ func (p *plugin) readResponse(headers [][2]string) {
 			if p.config.Wraps(h[1]) {
 				r.SetCookies = append(r.SetCookies, h[1])
 			}
+			r.Messages = r.Messages || policy.SetsMessages(h[1])
 		case "cache-control":
 			if r.CacheControl != "" {
 				r.CacheControl += ","

@@ -383,7 +383,7 @@ func written(t testing.TB, c *Config, reply *Reply, at int64) cookie.Session {
 // held is the session in a token, with memory of its own.
 func held(t testing.TB, c *Config, token string, at int64) cookie.Session {
 	t.Helper()
-	o, err := c.codec.Open(token, at)
+	o, err := c.codec.Open(renewalToken(token), at)
 	if err != nil {
 		t.Fatal(err)
 	}

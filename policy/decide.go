@@ -19,6 +19,8 @@ type Decision struct {
 	Verdict Verdict
 	// Session is what the client's token said. Its strings live as long as the request callback.
 	Session cookie.Session
+	// Bound is what a renewal says of the client's session cookie. It lives as long.
+	Bound string
 	// Found says that Session is one of ours, alive or not; Live that the app shall see it.
 	Found, Live bool
 	// Seen is when the person was last active, as of this request; IdleAt and ExpiresAt are when the
@@ -112,12 +114,12 @@ func (c *Config) openSession(r *Request, now int64) (d Decision) {
 		// A touch cookie alone is a leftover. It stays: a slow deletion could meet the next login.
 		return Decision{Reason: Absent}
 	}
-	o, ok := c.pick(jar, now)
+	o, token, ok := c.pick(jar, now)
 	if !ok {
 		// Where something was planted beside ours, a deletion would take ours and leave that.
 		return Decision{Reason: Invalid, Drop: len(jar.Sessions) == 1 && !jar.Hostile}
 	}
-	d = Decision{Session: o.Session, Found: true}
+	d = Decision{Session: o.Session, Found: true, Bound: cookie.BoundTo(token)}
 	s := &d.Session
 	d.Seen = s.IssuedAt
 	touchCurrent := c.seen(jar, &d, now)
@@ -141,43 +143,42 @@ func (c *Config) openSession(r *Request, now int64) (d Decision) {
 	return d
 }
 
-// pick opens every candidate and returns the one session among them. Two different ones are
-// nobody's: one of them was planted. Of one session, the newest token counts. A renewal is of the session
-// in the session's cookie, or else of the one that was there under a key that is gone; left over from
-// another it means nothing.
-func (c *Config) pick(jar *cookie.Jar, now int64) (best cookie.Opened, ok bool) {
+// pick opens every candidate and returns the one session among them, and the session cookie's token that
+// it came with. Two different ones are nobody's: one of them was planted. Of one session, the newest
+// token counts.
+func (c *Config) pick(jar *cookie.Jar, now int64) (best cookie.Opened, token string, ok bool) {
 	if jar.Hostile {
-		return best, false
+		return best, "", false
 	}
-	which, last := "", ""
-	for _, token := range jar.Sessions {
-		o, err := c.codec.Open(token, now)
-		last = token
+	last := ""
+	for _, candidate := range jar.Sessions {
+		o, err := c.codec.Open(candidate, now)
+		last = candidate
 		switch {
 		case err != nil:
-		case which == "" || o.Session.ID == best.Session.ID && newer(&o.Session, &best.Session):
-			best, which = o, token
+		case !ok || o.Session.ID == best.Session.ID && newer(&o.Session, &best.Session):
+			best, token, ok = o, candidate, true
 		case o.Session.ID != best.Session.ID:
-			return cookie.Opened{}, false
+			return cookie.Opened{}, "", false
 		}
 	}
-	gone := which == ""
-	for _, token := range jar.Renewed {
-		o, err := c.codec.Open(token, now)
-		last = token
-		switch {
-		case err != nil:
-		case which == "" || o.Session.ID == best.Session.ID && !newer(&best.Session, &o.Session):
-			best, which = o, token
-		case gone && o.Session.ID != best.Session.ID:
-			return cookie.Opened{}, false
+	if !ok && len(jar.Sessions) == 1 {
+		token = jar.Sessions[0] // its key may be gone; then it lives by its renewal
+	}
+	for _, candidate := range jar.Renewed {
+		if renewal, bound := cookie.CutRenewal(candidate, token); bound {
+			o, err := c.codec.Open(renewal, now)
+			last = renewal
+			if err == nil && (!ok || o.Session.ID == best.Session.ID) {
+				return o, token, true
+			}
 		}
 	}
-	if which != last {
+	if ok && last != token {
 		// The codec's buffer holds the last one opened.
-		best, _ = c.codec.Open(which, now)
+		best, _ = c.codec.Open(token, now)
 	}
-	return best, which != ""
+	return best, token, ok
 }
 
 func newer(a, b *cookie.Session) bool {

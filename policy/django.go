@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"strings"
+
 	"github.com/tidwall/gjson"
 
 	"github.com/curfew-proxy/curfew/cookie"
@@ -32,6 +34,12 @@ func (p *parser) django(o *object, env func(string) string) *django {
 	// Tag, not marked safe, level WARNING, text, no extra tags.
 	b := gjson.AppendJSONString([]byte(`[["__json_message",0,30,`), text)
 	return &django{signer, string(appendASCII(nil, string(b))) + `,""]]`}
+}
+
+// SetsMessages reports whether a Set-Cookie value is for Django's cookie of messages.
+func SetsMessages(setCookie string) bool {
+	name, _, _ := strings.Cut(setCookie, "=")
+	return trim(name) == cookie.DjangoMessages
 }
 
 // messages is the Set-Cookie value that makes Django show the message, if the reason calls for one. Django

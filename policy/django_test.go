@@ -134,6 +134,10 @@ func TestDjangoMessagesInAnswer(t *testing.T) {
 		t.Errorf("told while the cookies stay, so it would be told again: %v", reply.Cookies)
 	}
 
+	if reply := open.Respond(&o, &Response{Status: 200, Messages: true}, epoch, counting()); len(reply.Cookies) != 2 {
+		t.Errorf("beside a message of the app's own: %v", reply.Cookies)
+	}
+
 	out := ask(c, Request{Method: "POST", Path: "/logout", Accept: htmlPage}, sessionLine(t, c, someone(epoch-hour)))
 	d = c.Decide(out, epoch)
 	if value, _ := messageCookie(t, c.Answer(out, &d, epoch)); d.Verdict != Logout || value != "" {

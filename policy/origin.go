@@ -16,9 +16,10 @@ type Origin struct {
 	Reason               Reason // what the request met
 	TouchAt              int64
 	Renew                bool
-	At, Seen             int64  // when the request came, when the person was last active as of it
-	folder               string // where a wrapped cookie without a Path belongs
-	text                 []byte // backs the strings
+	At, Seen             int64                  // when the request came, when the person was last active as of it
+	bound                [cookie.BoundSize]byte // what a renewal says of the request's session cookie
+	folder               string                 // where a wrapped cookie without a Path belongs
+	text                 []byte                 // backs the strings
 }
 
 // Keep notes for the response what matters of its request.
@@ -34,6 +35,7 @@ func (c *Config) Keep(o *Origin, r *Request, d *Decision, now int64) {
 	if d.Live {
 		o.Session = d.Session
 		o.text = o.Session.Detach(o.text)
+		copy(o.bound[:], d.Bound)
 	}
 	if len(c.Wrap) > 0 {
 		at := len(o.text)

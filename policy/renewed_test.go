@@ -37,7 +37,18 @@ func holding(t testing.TB, c *Config, change func(*cookie.Session)) *browser {
 	return b
 }
 
-func (b *browser) renewal(c *Config) string { return b.values[c.Cookie.Name+cookie.RenewedSuffix] }
+// renewal is the token in the renewal cookie; "" without one.
+func (b *browser) renewal(c *Config) string {
+	return renewalToken(b.values[c.Cookie.Name+cookie.RenewedSuffix])
+}
+
+// renewalToken takes from the value of a session or renewal cookie what is no token: the token it renews.
+func renewalToken(value string) string {
+	if bound, token, _ := strings.Cut(value, "."); strings.Count(value, ".") == 3 && len(bound) == cookie.BoundSize {
+		return token
+	}
+	return value
+}
 
 // sees is the session that the app sees, or why it sees none.
 func (b *browser) sees(c *Config, at int64) (cookie.Session, Reason) {
@@ -53,8 +64,8 @@ func app(command string) Response {
 	return Response{Status: 200, Commands: []string{command}}
 }
 
-// TestWhichRenewalCounts: a renewal is of the session in the session's own cookie or of one that was there
-// under a key that is gone, and at least as new. Data tells here which of them the app sees.
+// TestWhichRenewalCounts: a renewal counts beside the very token that it renews, be that under a key that is
+// gone. Data tells here which of them the app sees.
 func TestWhichRenewalCounts(t *testing.T) {
 	for _, mode := range []string{"signed", "sealed"} {
 		old := policyOf(t, `"cookie":{"mode":"`+mode+`"}`, `"keys":[`+keyJSON("a", 0)+`]`)
@@ -66,7 +77,8 @@ func TestWhichRenewalCounts(t *testing.T) {
 		}
 		own := token(c, "own", 3, -100, 1)
 		gone := token(old, "gone", 3, -100, 1)
-		newer, tie := token(c, "newer", 3, -50, 1), token(c, "tie", 3, -100, 1)
+		newer := token(c, "newer", 3, -50, 1)
+		of := func(session, renewal string) string { return cookie.BoundTo(session) + "." + renewal }
 		another, planted := token(c, "another", 9, -10, 2), token(c, "planted", 9, -10, 3)
 		dead := mint(t, c, with(epoch-hour, func(s *cookie.Session) { s.ID[0], s.Data = 1, `{"v":"dead"}` }))
 		for _, tt := range []struct {
@@ -76,37 +88,34 @@ func TestWhichRenewalCounts(t *testing.T) {
 			reason            Reason
 		}{
 			{"none", []string{own}, nil, "own", OK},
-			{"newer", []string{own}, []string{newer}, "newer", OK},
-			{"a tie", []string{own}, []string{tie}, "tie", OK},
-			{"older", []string{own}, []string{token(c, "older", 3, -101, 1)}, "own", OK},
-			{"late: of an earlier revision", []string{own}, []string{token(c, "late", 2, -1, 1)}, "own", OK},
-			{"of a later revision", []string{own}, []string{token(c, "later", 4, -200, 1)}, "later", OK},
-			{"left over from another session", []string{own}, []string{another}, "own", OK},
-			{"left over, and one that counts", []string{own}, []string{another, newer}, "newer", OK},
-			{"two others beside a good one", []string{own}, []string{another, planted}, "own", OK},
-			{"two, the newer", []string{own}, []string{tie, newer, token(c, "older", 3, -101, 1)}, "newer", OK},
+			{"renewed", []string{own}, []string{of(own, newer)}, "newer", OK},
+			{"late: of a token before", []string{own}, []string{of(gone, newer)}, "own", OK},
+			{"of no token", []string{own}, []string{newer}, "own", OK},
+			{"of an empty token", []string{own}, []string{"." + newer}, "own", OK},
+			{"of less of the token", []string{own}, []string{own[len(own)-15:] + "." + newer}, "own", OK},
+			{"of more of the token", []string{own}, []string{own[len(own)-17:] + "." + newer}, "own", OK},
+			{"of this token, with another's session", []string{own}, []string{of(own, another)}, "own", OK},
+			{"left over from another session", []string{own}, []string{of(another, another)}, "own", OK},
+			{"left over, and one that counts", []string{own}, []string{of(another, another), of(own, newer)}, "newer", OK},
 			{"noise", []string{own}, []string{"x"}, "own", OK},
+			{"bound noise", []string{own}, []string{of(own, "x")}, "own", OK},
 			{"empty", []string{own}, []string{""}, "own", OK},
-			{"under a key that is gone", []string{own}, []string{token(old, "gone", 3, -1, 1)}, "own", OK},
-			{"alone", nil, []string{newer}, "", Absent},
-			{"alone, two", nil, []string{newer, another}, "", Absent},
-			{"session under a key that is gone", []string{gone}, []string{newer}, "newer", OK},
-			{"session that is noise", []string{"x"}, []string{newer}, "newer", OK},
-			{"session of which nothing is left", []string{""}, []string{newer}, "newer", OK},
-			{"both gone", []string{gone}, []string{token(old, "gone", 3, -1, 1)}, "", Invalid},
-			{"gone, then noise", []string{gone}, []string{"x"}, "", Invalid},
-			{"gone, then noise and a good one", []string{gone}, []string{"x", newer}, "newer", OK},
-			{"gone, then a good one and noise", []string{gone}, []string{newer, "x"}, "newer", OK},
-			{"gone, then two of one session", []string{gone}, []string{newer, tie}, "newer", OK},
-			{"gone, then two of one session, the newer last", []string{gone}, []string{tie, newer}, "newer", OK},
-			{"gone, then two different", []string{gone}, []string{newer, planted}, "", Invalid},
-			{"gone, then one, a planted one and it again", []string{gone}, []string{newer, planted, tie}, "", Invalid},
-			{"gone and good", []string{gone, own}, []string{newer}, "newer", OK},
-			{"gone and good, another's renewal", []string{gone, own}, []string{another}, "own", OK},
-			{"two different sessions, of one a renewal", []string{own, planted}, []string{newer}, "", Invalid},
-			{"dead, but renewed", []string{dead}, []string{newer}, "newer", OK},
-			{"dead, another's renewal", []string{dead}, []string{another}, "dead", IdleTimeout},
-			{"nine", []string{own}, []string{"1", "2", "3", "4", "5", "6", "7", "8", newer}, "", Invalid},
+			{"under a key that is gone", []string{own}, []string{of(own, token(old, "gone", 3, -1, 1))}, "own", OK},
+			{"alone", nil, []string{of(own, newer)}, "", Absent},
+			{"alone, two", nil, []string{of(own, newer), of(own, another)}, "", Absent},
+			{"session under a key that is gone", []string{gone}, []string{of(gone, newer)}, "newer", OK},
+			{"the same, and somebody's before", []string{gone}, []string{of(another, another)}, "", Invalid},
+			{"session that is noise", []string{"x"}, []string{"x." + newer}, "", Invalid},
+			{"session of which nothing is left", []string{""}, []string{"." + newer}, "", Invalid},
+			{"both gone", []string{gone}, []string{of(gone, token(old, "gone", 3, -1, 1))}, "", Invalid},
+			{"gone, then noise and a good one", []string{gone}, []string{"x", of(gone, newer)}, "newer", OK},
+			{"gone and good", []string{gone, own}, []string{of(own, newer)}, "newer", OK},
+			{"gone and good, the gone one's renewal", []string{gone, own}, []string{of(gone, newer)}, "own", OK},
+			{"gone and gone", []string{gone, token(old, "gone", 4, -100, 1)}, []string{of(gone, newer)}, "", Invalid},
+			{"two different sessions, of one a renewal", []string{own, planted}, []string{of(own, newer)}, "", Invalid},
+			{"dead, but renewed", []string{dead}, []string{of(dead, newer)}, "newer", OK},
+			{"dead, another's renewal", []string{dead}, []string{of(dead, another)}, "dead", IdleTimeout},
+			{"nine", []string{own}, []string{"1", "2", "3", "4", "5", "6", "7", "8", of(own, newer)}, "", Invalid},
 		} {
 			t.Run(mode+"/"+tt.name, func(t *testing.T) {
 				var pairs []string
@@ -356,7 +365,7 @@ func TestFullestSession(t *testing.T) {
 				if b.renewal(c) == "" || i == 1 && reply.Reason != Renewed {
 					t.Fatalf("%v: %v", reply.Reason, kinds(reply.Cookies))
 				}
-				if n := len(c.Cookie.Name+cookie.RenewedSuffix) + len(b.renewal(c)); n > cookie.MaxPair || n < cookie.MaxPair-3 {
+				if n := len(c.Cookie.Name+cookie.RenewedSuffix) + cookie.BoundSize + len(".") + len(b.renewal(c)); n > cookie.MaxPair || n < cookie.MaxPair-3 {
 					t.Errorf("%d bytes", n)
 				}
 				if got, reason := b.sees(c, epoch+int64(i+1)*hour); reason != OK || !got.Refused || len(got.Data) != low+8 {
@@ -479,5 +488,28 @@ func TestRenewalsUndoNothing(t *testing.T) {
 		if done[reason] < 100 {
 			t.Errorf("%v came %d times", reason, done[reason])
 		}
+	}
+}
+
+// TestRenewalOfAnother: somebody's late renewal stays with the token that it renews, even where another
+// person's session is under a key that is gone by then.
+func TestRenewalOfAnother(t *testing.T) {
+	both := policyOf(t, `"keys":[`+keyJSON("a", 0)+","+keyJSON("b", epoch+minute)+`]`)
+	after := policyOf(t, `"keys":[`+keyJSON("b", epoch+minute)+`]`)
+	b := newBrowser(t)
+	b.login(both, `{"subject":"alice"}`, epoch-2*hour)
+	alice, _ := b.sees(both, epoch-2*hour)
+	b.values[both.Cookie.Name+cookie.TouchSuffix] = mintTouch(t, both, alice.ID, epoch-minute)
+	answer := b.slow(both, Request{Path: "/page"}, epoch)
+	b.do(both, Request{Method: "POST", Path: "/logout"}, Response{}, epoch+1)
+	b.login(both, `{"subject":"bob"}`, epoch+2)
+	if reply := answer(app(""), epoch+2*minute); reply.Reason != Renewed || b.renewal(both) == "" {
+		t.Fatalf("no late renewal: %v", reply.Reason)
+	}
+	if s, reason := b.sees(both, epoch+2*minute); s.Subject != "bob" {
+		t.Errorf("before: %v %q", reason, s.Subject)
+	}
+	if s, reason := b.sees(after, epoch+3*minute); reason != Invalid {
+		t.Errorf("with bob's key gone: %v %q", reason, s.Subject)
 	}
 }

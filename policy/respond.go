@@ -14,6 +14,8 @@ type Response struct {
 	SetCookies []string
 	// Header values; "" where the app sent none.
 	CacheControl, Expires, Age, Location string
+	// Messages says that the app itself sets Django's cookie of messages.
+	Messages bool
 	// Targeted says that it has cache directives for others than browsers (RFC 9213), which outrank
 	// our no-store there.
 	Targeted bool
@@ -60,7 +62,7 @@ func (c *Config) Respond(o *Origin, r *Response, now int64, random func([]byte) 
 		return bad(fault)
 	case lost != "" && done == Started:
 		return bad(lost) // it must not look like a login
-	case done == Ended && s.Wrapped == "":
+	case done == Ended && s.Wrapped == "" && (s.Data == "" || !c.Anonymous):
 		return c.end(o)
 	case done != OK && done != Renewed:
 		reply = c.write(o, r, s, done, now, random)
@@ -267,6 +269,8 @@ func (c *Config) keepUp(o *Origin, r *Response, s *cookie.Session, done Reason, 
 		return Reply{}
 	case o.Drop && o.Reason != LoggedOut && now-o.At > prompt:
 		return Reply{}
+	case o.Drop && r.Messages:
+		return Reply{Cookies: c.Deletions(o.HadRenewed)}
 	case o.Drop:
 		return Reply{Cookies: append(c.messages(o.Reason, now), c.Deletions(o.HadRenewed)...)}
 	case !c.lives(o, now):
@@ -278,7 +282,7 @@ func (c *Config) keepUp(o *Origin, r *Response, s *cookie.Session, done Reason, 
 	var reply Reply
 	reply.add(Touched, c.touched(o, s, now))
 	if o.Renew || done == Renewed {
-		reply.add(Renewed, c.renewed(s, now, random))
+		reply.add(Renewed, c.renewed(o, s, now, random))
 	}
 	return reply
 }
@@ -311,16 +315,16 @@ func (c *Config) lives(o *Origin, now int64) bool {
 	return now < d.IdleAt && now < d.ExpiresAt
 }
 
-// renewed seals a session whose content is that of the request. It has a cookie of its own: however late
-// it comes, what another response wrote since has a higher revision, and counts. Activity has its own,
-// too, or a late renewal would take it back. nil where it cannot be sealed: no randomness, or it no longer
+// renewed seals a session whose content is that of the request. It has a cookie of its own, and names the
+// token that it renews: however late it comes, beside what another response wrote since it means nothing.
+// Activity has its own, too, or a late renewal would take it back. nil where it cannot be sealed: no randomness, or it no longer
 // fits under a longer key id.
-func (c *Config) renewed(s *cookie.Session, now int64, random func([]byte) error) []string {
+func (c *Config) renewed(o *Origin, s *cookie.Session, now int64, random func([]byte) error) []string {
 	token, err := c.codec.Seal(s, now, random)
 	if err != nil {
 		return nil
 	}
-	return []string{c.sessionCookie(cookie.RenewedSuffix, token, s, now)}
+	return []string{c.sessionCookie(cookie.RenewedSuffix, string(o.bound[:])+"."+token, s, now)}
 }
 
 func (c *Config) sessionCookie(suffix, token string, s *cookie.Session, now int64) string {

@@ -601,6 +601,7 @@ func TestWrapAndCommands(t *testing.T) {
 		{"start and a deleted cookie", ptr(loggedIn(epoch)), loginPost, `{"start":{"subject":"u"}}`, []string{"sid=; Path=/; Max-Age=0"}, Started, "", nil},
 		{"end and a new cookie", ptr(loggedIn(epoch)), pageGet, `{"end":true}`, sets, Ended, "", nil},
 		{"set and a logout, another cookie stays", ptr(withData(loggedIn(epoch, tok), `{"old":1}`)), pageGet, `{"set":{"a":1}}`, []string{"sid=; Path=/; Max-Age=0"}, Ended, `{"a":1}`, []cookie.Wrapped{tok}},
+		{"set and a logout that leaves nothing", ptr(loggedIn(epoch)), pageGet, `{"set":{"a":1}}`, []string{"sid=; Path=/; Max-Age=0"}, Ended, `{"a":1}`, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBrowser(t)
