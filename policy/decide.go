@@ -150,14 +150,14 @@ func (c *Config) pick(jar *cookie.Jar, now int64) (best cookie.Opened, token str
 	if jar.Hostile {
 		return best, "", false
 	}
-	last := ""
+	stale := false // the codec's buffer holds another than the best
 	for _, candidate := range jar.Sessions {
 		o, err := c.codec.Open(candidate, now)
-		last = candidate
+		stale = ok
 		switch {
 		case err != nil:
 		case !ok || o.Session.ID == best.Session.ID && newer(&o.Session, &best.Session):
-			best, token, ok = o, candidate, true
+			best, token, ok, stale = o, candidate, true, false
 		case o.Session.ID != best.Session.ID:
 			return cookie.Opened{}, "", false
 		}
@@ -168,14 +168,13 @@ func (c *Config) pick(jar *cookie.Jar, now int64) (best cookie.Opened, token str
 	for _, candidate := range jar.Renewed {
 		if renewal, bound := cookie.CutRenewal(candidate, token); bound {
 			o, err := c.codec.Open(renewal, now)
-			last = renewal
+			stale = ok
 			if err == nil && (!ok || o.Session.ID == best.Session.ID) {
 				return o, token, true
 			}
 		}
 	}
-	if ok && last != token {
-		// The codec's buffer holds the last one opened.
+	if stale {
 		best, _ = c.codec.Open(token, now)
 	}
 	return best, token, ok

@@ -18,7 +18,7 @@ func (c *Config) Wraps(setCookie string) bool {
 
 // Restore gives the app back those of its cookies that a browser would have sent.
 func (c *Config) Restore(r *Request, d *Decision, now int64) {
-	if !d.Live {
+	if !d.Live || d.Session.Wrapped == "" {
 		return
 	}
 	path, _ := splitPath(r.Path)
