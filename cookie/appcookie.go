@@ -2,10 +2,6 @@ package cookie
 
 import "strings"
 
-// maxCookieAge is how long browsers keep a cookie at most, in seconds: 400 days (RFC 6265bis, section
-// 5.5).
-const maxCookieAge = 400 * 24 * 3600
-
 // AppCookie is what an app's Set-Cookie asks for. An empty Path stands for the default of the request
 // (RFC 6265bis, section 5.1.4).
 type AppCookie struct {
@@ -30,18 +26,18 @@ func ParseSetCookie(line string, now int64) (c AppCookie, ok bool) {
 		key, value, _ := strings.Cut(pair, "=")
 		value = trimSpace(value)
 		switch key = trimSpace(key); {
-		case equalFold(key, "max-age"):
+		case EqualFold(key, "max-age"):
 			if age, ok := parseMaxAge(value); ok {
 				c.expire(now+age, now)
 				aged = true
 			}
-		case equalFold(key, "expires") && !aged:
+		case EqualFold(key, "expires") && !aged:
 			if at, ok := ParseDate(value); ok {
 				c.expire(at, now)
 			}
-		case equalFold(key, "domain"):
+		case EqualFold(key, "domain"):
 			c.Domain = value != ""
-		case equalFold(key, "path"):
+		case EqualFold(key, "path"):
 			if !validText(value) {
 				return AppCookie{}, false
 			}
@@ -54,7 +50,7 @@ func ParseSetCookie(line string, now int64) (c AppCookie, ok bool) {
 }
 
 func (c *AppCookie) expire(at, now int64) {
-	c.Expires = min(at, now+maxCookieAge)
+	c.Expires = min(at, now+MaxOverride)
 	c.Gone = at <= now
 }
 
@@ -68,7 +64,7 @@ func parseMaxAge(s string) (age int64, ok bool) {
 		if bare[i] < '0' || bare[i] > '9' {
 			return 0, false
 		}
-		age = min(age*10+int64(bare[i]-'0'), maxCookieAge)
+		age = min(age*10+int64(bare[i]-'0'), MaxOverride)
 	}
 	if negative {
 		return 0, true
@@ -86,16 +82,3 @@ func DefaultPath(path string) string {
 }
 
 func trimSpace(s string) string { return strings.Trim(s, " \t") }
-
-// equalFold compares with a text in lower case.
-func equalFold(s, lower string) bool {
-	if len(s) != len(lower) {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c != lower[i] && (c < 'A' || c > 'Z' || c|0x20 != lower[i]) {
-			return false
-		}
-	}
-	return true
-}

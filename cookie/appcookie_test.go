@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	longest = testNow + maxCookieAge
+	longest = testNow + MaxOverride
 	later   = "Expires=Fri, 15 Jan 2027 09:00:00 GMT" // testNow is 08:00:00
 	before  = "Expires=Fri, 15 Jan 2027 07:59:59 GMT"
 )
@@ -118,7 +118,7 @@ func TestParseSetCookieAsGo(t *testing.T) {
 		case 1:
 			return pick("Max-Age", "max-age", "MAX-AGE") + "=" + fmt.Sprint(random.IntN(100)-50)
 		case 2:
-			at := time.Unix(testNow+random.Int64N(2*maxCookieAge)-maxCookieAge/2, 0).UTC()
+			at := time.Unix(testNow+random.Int64N(2*MaxOverride)-MaxOverride/2, 0).UTC()
 			return pick("Expires", "expires") + "=" + at.Format(pick(http.TimeFormat, "Mon, 02-Jan-2006 15:04:05 MST"))
 		}
 		return pick("Secure", "HttpOnly", "SameSite=Lax", "Domain=a.example", "Partitioned", "", "x=y")
@@ -140,7 +140,7 @@ func TestParseSetCookieAsGo(t *testing.T) {
 			want.Expires = testNow + int64(theirs.MaxAge)
 		case !theirs.Expires.IsZero():
 			at := theirs.Expires.Unix()
-			want.Expires, want.Gone = min(at, testNow+maxCookieAge), at <= testNow
+			want.Expires, want.Gone = min(at, testNow+MaxOverride), at <= testNow
 		}
 		got, ok := ParseSetCookie(line, testNow)
 		if diff := cmp.Diff(want, got); !ok || diff != "" {
@@ -162,7 +162,7 @@ func FuzzParseSetCookie(f *testing.F) {
 			}
 			return
 		}
-		if c.Expires > testNow+maxCookieAge || c.Gone != (c.Expires <= testNow) && c.Expires != 0 {
+		if c.Expires > testNow+MaxOverride || c.Gone != (c.Expires <= testNow) && c.Expires != 0 {
 			t.Errorf("expires %d, gone %v", c.Expires, c.Gone)
 		}
 		if c.Path == "" {

@@ -2,7 +2,6 @@ package cookie
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 )
 
 // DjangoMessages is the name of the cookie in which Django keeps messages for the next page.
@@ -25,10 +24,10 @@ func NewDjangoSigner(secretKey string) (*DjangoSigner, error) {
 
 // Sign returns the cookie's value for messages in JSON, as of now (Unix seconds).
 func (d *DjangoSigner) Sign(messages string, now int64) string {
-	value := base64.RawURLEncoding.EncodeToString([]byte(messages)) + ":" + base62(now)
+	value := base64url.EncodeToString([]byte(messages)) + ":" + base62(now)
 	var sum [sha256.Size]byte
 	d.key.sum(d.hasher, "", raw(value), &sum)
-	return value + ":" + base64.RawURLEncoding.EncodeToString(sum[:])
+	return value + ":" + base64url.EncodeToString(sum[:])
 }
 
 // base62 writes a number with digits, capitals and small letters, the most significant first.

@@ -97,7 +97,7 @@ func (j *Jar) take(pair string) bool {
 	case name == j.renewed:
 		j.Renewed = j.note(j.Renewed, pair[eq+1:])
 		return true
-	case legacy(name):
+	case EqualFold(name, "$version"):
 		j.Hostile = true
 	}
 	for _, name := range j.wrapped {
@@ -126,20 +126,6 @@ func trimFront(s string) string {
 		s = s[1:]
 	}
 	return s
-}
-
-// legacy reports whether a cookie's name is $Version, in any case.
-func legacy(name string) bool {
-	const version = "$version"
-	if len(name) != len(version) || name[0] != '$' {
-		return false
-	}
-	for i := 1; i < len(name); i++ {
-		if name[i]|0x20 != version[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // Put sets an app's own cookie in front of the others.

@@ -1,6 +1,7 @@
 package cookie
 
-import "strings"
+// Alike reports whether some server takes two cookies' names for one.
+func Alike(a, b string) bool { return reads(a+"=", b) || reads(b+"=", a) }
 
 // anyReads reports whether some server finds the cookie of that name in a pair. A pair of the grammar
 // (RFC 6265bis, section 4.2.1) is one cookie to all of them; in others some begin anew: Python's
@@ -15,7 +16,7 @@ func anyReads(pair string, eq int, name string) bool {
 		if grammatical {
 			return false
 		}
-		for i < len(pair) && inToken(pair[i]) {
+		for i < len(pair) && InToken(pair[i]) {
 			i++
 		}
 	}
@@ -24,7 +25,7 @@ func anyReads(pair string, eq int, name string) bool {
 
 func wellFormed(pair string, eq int) bool {
 	for i := 0; i < eq; i++ {
-		if !inToken(pair[i]) {
+		if !InToken(pair[i]) {
 			return false
 		}
 	}
@@ -40,11 +41,6 @@ func wellFormed(pair string, eq int) bool {
 	return eq > 0
 }
 
-// inToken: RFC 9110, section 5.6.2.
-func inToken(c byte) bool {
-	return fold(c) != '-' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
-}
-
 // reads reports whether some server reads a cookie as the one of that name. They are lenient in many
 // ways: spaces, quotes or an equals sign in front, names without regard to case, escapes in names,
 // another character for what is no letter or digit. PHP ends a name at a bracket, and at a NUL.
@@ -55,7 +51,7 @@ func reads(pair, name string) bool {
 			return false
 		}
 		c := byte(0)
-		if c, i = unescape(pair, i); fold(c) != fold(name[n]) {
+		if c, i = unescape(pair, i); Fold(c) != Fold(name[n]) {
 			return false
 		}
 	}
@@ -67,7 +63,7 @@ func reads(pair, name string) bool {
 		switch c, i = unescape(pair, i); {
 		case c == 0, c == '[':
 			return true
-		case fold(c) != '-':
+		case Fold(c) != '-':
 			return false
 		}
 	}
@@ -78,7 +74,7 @@ func reads(pair, name string) bool {
 func skip(s string) (i int) {
 	for i < len(s) {
 		c, next := unescape(s, i)
-		if fold(c) != '-' {
+		if Fold(c) != '-' {
 			break
 		}
 		i = next
@@ -105,15 +101,4 @@ func hexDigit(c byte) byte {
 		return c | 0x20 - 'a' + 10
 	}
 	return 0xff
-}
-
-// fold makes one of a letter's two cases, and of all that is no letter or digit.
-func fold(c byte) byte {
-	switch {
-	case c >= 'A' && c <= 'Z':
-		return c | 0x20
-	case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
-		return c
-	}
-	return '-'
 }

@@ -72,30 +72,23 @@ func (p *parser) checkWrap(c *Config) {
 			fail("is no name that servers read; they take $ for an attribute")
 		case c.ReportOnly:
 			fail("takes the app's cookies from the browser, which report_only promises not to; leave either out")
-		case alike(name, c.Cookie.Name) || alike(name, c.Cookie.Name+cookie.TouchSuffix) || alike(name, c.Cookie.Name+cookie.RenewedSuffix):
+		case anyAlike(name, c.Cookie.Name, c.Cookie.Name+cookie.TouchSuffix, c.Cookie.Name+cookie.RenewedSuffix):
 			fail("is a cookie of Curfew's own, or some server takes it for one; name one of the app's")
-		case c.django != nil && alike(name, cookie.DjangoMessages):
+		case c.django != nil && cookie.Alike(name, cookie.DjangoMessages):
 			fail("is the cookie that django_messages sets; leave either out")
-		case anyAlike(c.Wrap[:i], name):
+		case anyAlike(name, c.Wrap[:i]...):
 			fail("stands twice, or some server takes it for one before it; keep one")
 		}
 	}
 }
 
-func anyAlike(names []string, name string) bool {
-	for _, other := range names {
-		if alike(other, name) {
+func anyAlike(name string, others ...string) bool {
+	for _, other := range others {
+		if cookie.Alike(name, other) {
 			return true
 		}
 	}
 	return false
-}
-
-// alike reports whether two cookie names are one to a lenient server.
-func alike(a, b string) bool {
-	bare := func(s string) string { return strings.Trim(s, "!#$%&'*+-.^_`|~") }
-	a, b = bare(a), bare(b)
-	return len(a) == len(b) && hasFoldedPrefix(a, b)
 }
 
 func (p *parser) checkTimeouts(c *Config) {

@@ -39,18 +39,11 @@ func hasFoldedPrefix(name, prefix string) bool {
 		return false
 	}
 	for i := 0; i < len(prefix); i++ {
-		if foldByte(name[i]) != foldByte(prefix[i]) {
+		if cookie.Fold(name[i]) != cookie.Fold(prefix[i]) {
 			return false
 		}
 	}
 	return true
-}
-
-func foldByte(c byte) byte {
-	if c = lowerByte(c); c >= 'a' && c <= 'z' || digit(c) {
-		return c
-	}
-	return '-'
 }
 
 func foldHeader(name string) string { return strings.ReplaceAll(name, "_", "-") }

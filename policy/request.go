@@ -41,7 +41,7 @@ func (r *Request) asker() Asker {
 	switch {
 	case hasToken(r.ContentType, "application/grpc") || strings.HasPrefix(r.ContentType, "application/grpc+"):
 		return GRPC
-	case equalFold(r.Upgrade, "websocket"):
+	case cookie.EqualFold(r.Upgrade, "websocket"):
 		return WebSocket
 	case r.prefetch():
 		return Prefetch
@@ -94,7 +94,7 @@ func (r *Request) crossSite() bool {
 	case "same-origin", "none":
 		return false
 	case "":
-		return r.Origin != "" && !equalFold(originHost(r.Origin), r.Authority)
+		return r.Origin != "" && !cookie.EqualFold(originHost(r.Origin), r.Authority)
 	}
 	return true
 }

@@ -1,6 +1,10 @@
 package policy
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/curfew-proxy/curfew/cookie"
+)
 
 // maxReturnTo bounds `next`, in bytes before escaping.
 const maxReturnTo = 2048
@@ -47,7 +51,7 @@ func (c *Config) loops(path string) bool {
 // refererPath is the Referer's path and query if it is of the same host, else "".
 func (r *Request) refererPath() string {
 	h := originHost(r.Referer)
-	if h == "" || !equalFold(h, r.Authority) {
+	if h == "" || !cookie.EqualFold(h, r.Authority) {
 		return ""
 	}
 	_, rest, _ := strings.Cut(r.Referer, "://")

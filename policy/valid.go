@@ -64,7 +64,7 @@ func validLabel(s string) bool {
 // validToken is RFC 9110's token.
 func validToken(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
+		if !cookie.InToken(s[i]) {
 			return false
 		}
 	}
@@ -150,7 +150,7 @@ func validHeaderName(s string) bool {
 // validWrap: a token with something in it that a lenient server's folding leaves.
 func validWrap(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if foldByte(s[i]) != '-' {
+		if cookie.Fold(s[i]) != '-' {
 			return validToken(s) && len(s) <= cookie.MaxWrappedName
 		}
 	}
