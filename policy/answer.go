@@ -136,7 +136,9 @@ func appendURL(b []byte, url string) []byte {
 // deletions in one response, curl 7.88 keeps all but the last in its cookie file.
 func (c *Config) Deletions(renewed bool) (cookies []string) {
 	if renewed {
-		cookies = append(cookies, c.attributes.Delete(c.Cookie.Name+cookie.RenewedSuffix))
+		cookies = append(cookies, c.deletion(cookie.RenewedSuffix))
 	}
-	return append(cookies, c.attributes.Delete(c.Cookie.Name+cookie.TouchSuffix), c.attributes.Delete(c.Cookie.Name))
+	return append(cookies, c.deletion(cookie.TouchSuffix), c.deletion(""))
 }
+
+func (c *Config) deletion(suffix string) string { return c.attributes.Delete(c.Cookie.Name + suffix) }

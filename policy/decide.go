@@ -124,13 +124,8 @@ func (c *Config) openSession(r *Request, now int64) (d Decision) {
 	d.Seen = s.IssuedAt
 	touchCurrent := c.seen(jar, &d, now)
 	c.deadlines(&d, &c.open)
-	switch {
-	case c.Revoke.covers(s, now):
+	if d.Reason = d.timeout(now); c.Revoke.covers(s, now) {
 		d.Reason = Revoked
-	case now >= d.IdleAt && d.IdleAt <= d.ExpiresAt:
-		d.Reason = IdleTimeout
-	case now >= d.ExpiresAt:
-		d.Reason = AbsoluteTimeout
 	}
 	if d.Drop = d.Reason != OK; d.Drop {
 		return d
@@ -213,6 +208,17 @@ func (c *Config) deadlines(d *Decision, rule *Rule) {
 	}
 }
 
+// timeout is which deadline has passed first; OK where neither has.
+func (d *Decision) timeout(now int64) Reason {
+	switch {
+	case now >= d.IdleAt && d.IdleAt <= d.ExpiresAt:
+		return IdleTimeout
+	case now >= d.ExpiresAt:
+		return AbsoluteTimeout
+	}
+	return OK
+}
+
 func (c *Config) limits(s *cookie.Session) *Limits {
 	if s.Remember {
 		return &c.Remember
@@ -245,11 +251,9 @@ func limit(config, session, rule int64) int64 {
 func (c *Config) access(d *Decision, rule *Rule, now int64) {
 	idleAt, expiresAt := d.IdleAt, d.ExpiresAt
 	c.deadlines(d, rule)
+	d.Reason = d.timeout(now)
 	switch {
-	case now >= d.IdleAt && d.IdleAt <= d.ExpiresAt:
-		d.Reason = IdleTimeout
-	case now >= d.ExpiresAt:
-		d.Reason = AbsoluteTimeout
+	case d.Reason != OK:
 	case rule.Need == SessionRequired && d.Session.AuthenticatedAt == 0:
 		d.Reason = Anonymous
 	case rule.MaxAuthAge > 0 && now-d.Session.AuthenticatedAt >= rule.MaxAuthAge:

@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/curfew-proxy/curfew/cookie"
+import (
+	"strings"
+
+	"github.com/curfew-proxy/curfew/cookie"
+)
 
 // Origin is what a response must know of its request. It has its own copy of the session, for the
 // host's buffer dies with the request's callback; a used one gives its memory to the next request.
@@ -19,7 +23,7 @@ type Origin struct {
 	At, Seen             int64                  // when the request came, when the person was last active as of it
 	bound                [cookie.BoundSize]byte // what a renewal says of the request's session cookie
 	folder               string                 // where a wrapped cookie without a Path belongs
-	text                 []byte                 // backs the strings
+	text                 []byte                 // backs the session
 }
 
 // Keep notes for the response what matters of its request.
@@ -38,12 +42,10 @@ func (c *Config) Keep(o *Origin, r *Request, d *Decision, now int64) {
 		copy(o.bound[:], d.Bound)
 	}
 	if len(c.Wrap) > 0 {
-		at := len(o.text)
 		path, _ := splitPath(r.Path)
 		if folder := cookie.DefaultPath(path); len(folder) <= cookie.MaxWrappedPath {
-			o.text = append(o.text, folder...) // a longer one could not be kept
+			o.folder = strings.Clone(folder) // a longer one could not be kept
 		}
-		o.folder = string(o.text[at:])
 	}
 }
 

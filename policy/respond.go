@@ -166,14 +166,15 @@ func (c *Config) write(o *Origin, r *Response, s cookie.Session, done Reason, no
 			return c.unwritten(o, r, done, FaultRandomness, now, random)
 		}
 	}
-	active := o.Seen == o.At
-	switch {
-	case done == Rotated && active && c.lives(o, now):
-		s.IssuedAt = max(now, s.IssuedAt) // touches of the old id mean nothing to the new one
-		s.Revision++
-	case done == Changed || done == Rotated:
+	alive := c.lives(o, now)
+	switch done {
+	case Changed, Rotated:
 		// What an app writes is no sign of a person: a poll's answer must not keep a session alive.
-		s.IssuedAt = max(o.Seen, s.IssuedAt)
+		seen := o.Seen
+		if active := o.Seen == o.At; done == Rotated && active && alive {
+			seen = now // touches of the old id mean nothing to the new one
+		}
+		s.IssuedAt = max(seen, s.IssuedAt)
 		s.Revision++
 	default:
 		s.StartedAt, s.IssuedAt = now, now
@@ -188,11 +189,13 @@ func (c *Config) write(o *Origin, r *Response, s cookie.Session, done Reason, no
 	}
 	reply := Reply{Reason: done, Cookies: []string{c.sessionCookie("", token, &s, now)}}
 	if o.HadRenewed {
-		reply.Cookies = append(reply.Cookies, c.attributes.Delete(c.Cookie.Name+cookie.RenewedSuffix))
+		reply.Cookies = append(reply.Cookies, c.deletion(cookie.RenewedSuffix))
 	}
 	if done == Changed {
-		// Here, too, or a slower set, whose request came first, would take the activity back.
-		reply.add(Changed, c.touched(o, &s, now))
+		if alive {
+			// Here, too, or a slower set, whose request came first, would take the activity back.
+			reply.add(Changed, c.touched(o, &s, now))
+		}
 		return reply
 	}
 	reply.Session = s
@@ -203,7 +206,7 @@ func (c *Config) write(o *Origin, r *Response, s cookie.Session, done Reason, no
 		reply.Ended = Replaced
 	}
 	if o.HadTouch {
-		reply.Cookies = append(reply.Cookies, c.attributes.Delete(c.Cookie.Name+cookie.TouchSuffix))
+		reply.Cookies = append(reply.Cookies, c.deletion(cookie.TouchSuffix))
 	}
 	return reply
 }
@@ -269,12 +272,14 @@ func (c *Config) keepUp(o *Origin, r *Response, s *cookie.Session, done Reason, 
 		return Reply{}
 	case o.Drop && o.Reason != LoggedOut && now-o.At > prompt:
 		return Reply{}
-	case o.Drop && r.Messages:
-		return Reply{Cookies: c.Deletions(o.HadRenewed)}
 	case o.Drop:
-		return Reply{Cookies: append(c.messages(o.Reason, now), c.Deletions(o.HadRenewed)...)}
+		reply := Reply{Cookies: c.Deletions(o.HadRenewed)}
+		if !r.Messages {
+			reply.Cookies = append(c.messages(o.Reason, now), reply.Cookies...)
+		}
+		return reply
 	case !c.lives(o, now):
-		return Reply{} // it ended while the app was busy
+		return Reply{}
 	}
 	if o.Renew {
 		s.IssuedAt = max(now, s.IssuedAt)
@@ -294,10 +299,10 @@ func (r *Reply) add(done Reason, cookies []string) {
 	}
 }
 
-// touched notes activity, if that is due and the session has not ended while the app was busy. As of now: a
-// slow response must not take back what a later request has noted. It needs no randomness and always fits.
+// touched notes activity, if that is due. As of now: a slow response must not take back what a later request
+// has noted. It needs no randomness and always fits.
 func (c *Config) touched(o *Origin, s *cookie.Session, now int64) []string {
-	if o.TouchAt == 0 || !c.lives(o, now) {
+	if o.TouchAt == 0 {
 		return nil
 	}
 	at := max(o.TouchAt, c.slot(&o.Session, now))
@@ -309,16 +314,17 @@ func (c *Config) touched(o *Origin, s *cookie.Session, now int64) []string {
 	return []string{c.attributes.Set(c.Cookie.Name+cookie.TouchSuffix, token, c.maxAge(s, at))}
 }
 
+// lives reports whether the request's session has not ended while the app was busy.
 func (c *Config) lives(o *Origin, now int64) bool {
 	d := Decision{Session: o.Session, Seen: o.Seen}
 	c.deadlines(&d, &c.open)
-	return now < d.IdleAt && now < d.ExpiresAt
+	return d.timeout(now) == OK
 }
 
 // renewed seals a session whose content is that of the request. It has a cookie of its own, and names the
 // token that it renews: however late it comes, beside what another response wrote since it means nothing.
-// Activity has its own, too, or a late renewal would take it back. nil where it cannot be sealed: no randomness, or it no longer
-// fits under a longer key id.
+// Activity has its own, too, or a late renewal would take it back. nil where it cannot be sealed: no
+// randomness, or it no longer fits under a longer key id.
 func (c *Config) renewed(o *Origin, s *cookie.Session, now int64, random func([]byte) error) []string {
 	token, err := c.codec.Seal(s, now, random)
 	if err != nil {
