@@ -175,28 +175,9 @@ func TestDjangoCompareDocs(t *testing.T) {
 // server must not take a jump of the clock for an idle connection.
 func compareServe(t *testing.T, base *djangoApp, clk *clock, settings string) *djangoApp {
 	t.Helper()
-	d, log := *base, &logFile{}
+	d := *base
 	d.env = append(append(d.env[:len(d.env):len(d.env)], "DJANGO_SETTINGS_MODULE="+settings), clk.env(t)...)
-	cmd := d.command(t, "-m", "waitress", "--listen=127.0.0.1:0", "--channel-timeout=999999999",
-		"--trusted-proxy=127.0.0.1", "--trusted-proxy-headers=x-forwarded-proto", "mysite.wsgi:application")
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s printed:\n%s", settings, log)
-		}
-	})
-	eventually(t, settings+" serves", func() bool {
-		found := djangoServes.FindStringSubmatch(log.String())
-		if found != nil {
-			d.addr = found[1]
-		}
-		return found != nil
-	})
+	d.serve(t, "--channel-timeout=999999999")
 	return &d
 }
 

@@ -85,10 +85,10 @@ func (d *djangoApp) manage(t testing.TB, args ...string) {
 var djangoServes = regexp.MustCompile(`Serving on http://(\S+)`)
 
 // serve runs a WSGI server on a port that is free; it trusts Envoy's word that the browser spoke TLS.
-func (d *djangoApp) serve(t testing.TB) {
+func (d *djangoApp) serve(t testing.TB, options ...string) {
 	t.Helper()
-	cmd, log := d.command(t, "-m", "waitress", "--listen=127.0.0.1:0",
-		"--trusted-proxy=127.0.0.1", "--trusted-proxy-headers=x-forwarded-proto", "mysite.wsgi:application"), &logFile{}
+	args := append([]string{"-m", "waitress", "--listen=127.0.0.1:0", "--trusted-proxy=127.0.0.1", "--trusted-proxy-headers=x-forwarded-proto"}, options...)
+	cmd, log := d.command(t, append(args, "mysite.wsgi:application")...), &logFile{}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
