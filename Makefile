@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run test lint fuzz bench clean
+.PHONY: help build run test lint script fuzz bench screenshots clean
 
 WASM := dist/curfew.wasm
 # Folders count too: their times change when a file goes.
@@ -10,6 +10,7 @@ SOURCES := go.mod go.sum $(shell find main.go cookie policy filter ! -name '*_te
 MODULES := $(patsubst %/go.mod,%,$(wildcard ./go.mod examples/*/go.mod bench/go.mod e2e/go.mod))
 OURS := -name .git -prune -o -name .tools -prune -o -name dist -prune -o -type f
 FUZZTIME ?= 30s
+MINIFY := policy/script/session.js --minify --target=es2020 --charset=ascii --log-level=warning
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,24 +33,43 @@ test: build ## Run all tests: Go, the built filter, real Envoys
 	CURFEW_DJANGO_SOURCE=$$(scripts/toolchain django-source)
 	CURFEW_NODE=$$(scripts/toolchain node)
 	CURFEW_CURL=$$(scripts/toolchain curl)
-	export CURFEW_WASM CURFEW_ENVOY CURFEW_ENVOY_OLDEST CURFEW_CLOCK CURFEW_PYTHON CURFEW_DJANGO CURFEW_DJANGO_SOURCE CURFEW_NODE CURFEW_CURL
+	CURFEW_CHROMIUM=$$(scripts/toolchain chromium)
+	CURFEW_NPM=$$(scripts/toolchain npm)
+	export CURFEW_WASM CURFEW_ENVOY CURFEW_ENVOY_OLDEST CURFEW_CLOCK CURFEW_PYTHON CURFEW_DJANGO CURFEW_DJANGO_SOURCE CURFEW_NODE CURFEW_CURL CURFEW_CHROMIUM CURFEW_NPM
 	go test ./...
 	for module in examples/*/go.mod; do (cd "$$(dirname "$$module")" && go test ./...); done
 	# -count=1: Go's test cache does not see a change of what Envoy loads.
 	(cd e2e && go test -count=1 ./...)
 
-lint: ## Check Go and Bash: gofmt, go vet, staticcheck, shellcheck
+lint: ## Check Go, Bash and the browser script: gofmt, go vet, staticcheck, shellcheck, tsc
 	@staticcheck=$$(scripts/toolchain staticcheck)
 	shellcheck=$$(scripts/toolchain shellcheck)
 	find . $(OURS) -name '*.go' -exec gofmt -l {} + | { ! grep .; } || { echo 'gofmt -w these files' >&2; exit 1; }
 	for module in $(MODULES); do (cd "$$module" && go vet ./... && "$$staticcheck" ./...); done
 	find . $(OURS) -exec awk 'FNR == 1 && /^#!.*bash/ {print FILENAME} {nextfile}' {} + | xargs -d '\n' "$$shellcheck"
+	npm=$$(scripts/toolchain npm)/node_modules/.bin
+	"$$npm/esbuild" $(MINIFY) | cmp - policy/script/session.min.js || { echo 'session.min.js is not what session.js builds to; run: make script' >&2; exit 1; }
+	"$$npm/tsc" --strict --noEmit --types '' --lib es2022,dom policy/script/session.test-d.ts
+
+script: ## Build policy/script/session.min.js, which the filter serves, from session.js
+	@npm=$$(scripts/toolchain npm)/node_modules/.bin
+	"$$npm/esbuild" $(MINIFY) --outfile=policy/script/session.min.js
 
 fuzz: ## Run every fuzz test for FUZZTIME (default 30s) each
 	@scripts/fuzz $(FUZZTIME)
 
 bench: build ## Measure what the filter costs a request
 	@bench/run
+
+screenshots: build ## Take the pictures of the docs anew
+	@CURFEW_WASM=$(abspath $(WASM))
+	CURFEW_ENVOY=$$(scripts/toolchain envoy)
+	CURFEW_CLOCK=$$(scripts/toolchain clock)
+	CURFEW_CHROMIUM=$$(scripts/toolchain chromium)
+	CURFEW_SCREENSHOTS=$(abspath docs/screenshots)
+	export CURFEW_WASM CURFEW_ENVOY CURFEW_CLOCK CURFEW_CHROMIUM CURFEW_SCREENSHOTS
+	mkdir -p "$$CURFEW_SCREENSHOTS"
+	cd e2e && go test -count=1 -v -run '^TestBrowser$$/^screenshots$$' .
 
 clean: ## Remove what was built (dist/); the tools (.tools/) stay
 	rm -rf dist

@@ -171,7 +171,7 @@ func TestAllocations(t *testing.T) {
 
 // Every worker of every proxy compiles the whole file.
 func TestSize(t *testing.T) {
-	const most = 288_000
+	const most = 320_000
 	if n := len(wasmFile(t, ".wasm")); n > most {
 		t.Errorf("the built filter has %d bytes, want at most %d", n, most)
 	}

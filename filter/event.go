@@ -32,10 +32,11 @@ const (
 	sessionStart event = iota
 	sessionRotate
 	sessionEnd
+	streamEnd  // counted and not logged: the access log has a line of each
 	eventCount = iota
 )
 
-var eventText = [eventCount]string{"session_start", "session_rotate", "session_end"}
+var eventText = [eventCount]string{"session_start", "session_rotate", "session_end", "stream_end"}
 
 func (p *plugin) logEvent(e event, reason policy.Reason, s *cookie.Session, more string) {
 	p.stats.events[e].pending++

@@ -3,6 +3,7 @@
 package filter
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"unsafe"
@@ -24,6 +25,7 @@ const (
 	mapResponseHeaders = 2
 	statusOK           = 0
 	clockRealtime      = 0
+	streamRequest      = 0
 )
 
 //go:wasmimport env proxy_get_header_map_pairs
@@ -40,6 +42,15 @@ func proxyIncrementMetric(id uint32, offset int64) uint32
 
 //go:wasmimport env proxy_get_metric
 func proxyGetMetric(id uint32, value unsafe.Pointer) uint32
+
+//go:wasmimport env proxy_set_effective_context
+func proxySetEffectiveContext(id uint32) uint32
+
+//go:wasmimport env proxy_close_stream
+func proxyCloseStream(streamType uint32) uint32
+
+//go:wasmimport env proxy_get_property
+func proxyGetProperty(path unsafe.Pointer, size uint32, data, valueSize unsafe.Pointer) uint32
 
 //go:wasmimport wasi_snapshot_preview1 clock_time_get
 func clockTimeGet(clock uint32, precision uint64, nanos unsafe.Pointer) uint32
@@ -76,6 +87,22 @@ func (h *host) metric(id uint32) uint64 {
 	h.value = 0
 	proxyGetMetric(id, unsafe.Pointer(&h.value))
 	return h.value
+}
+
+func (h *host) setContext(id uint32) { proxySetEffectiveContext(id) }
+
+// closeStream resets the stream of the context that calls are for.
+func (h *host) closeStream() { proxyCloseStream(streamRequest) }
+
+// bytesPast reads what the stream has carried one way, in bytes; property is a path as the host takes it,
+// its parts with a zero between them.
+func (h *host) bytesPast(property string) uint64 {
+	h.data, h.size = nil, 0
+	status := proxyGetProperty(unsafe.Pointer(unsafe.StringData(property)), uint32(len(property)), unsafe.Pointer(&h.data), unsafe.Pointer(&h.size))
+	if status != statusOK || h.size != 8 {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(unsafe.Slice((*byte)(h.data), h.size))
 }
 
 var errRandom = errors.New("the host gave no random bytes")

@@ -84,6 +84,10 @@ func field(r *policy.Request, name string) *string {
 		if name == "content-type" {
 			return &r.ContentType
 		}
+	case 13:
+		if name == "if-none-match" {
+			return &r.IfNoneMatch
+		}
 	case 14:
 		switch name {
 		case "sec-fetch-dest":

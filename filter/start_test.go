@@ -146,7 +146,8 @@ const full = `{
                {"path": "/a", "hosts": ["shop.example"], "methods": ["GET"], "session": "required", "activity": "passive",
                 "idle": "5m", "absolute": "1h", "max_auth_age": "10m", "when": {"data.staff": [true]}, "require": {"data.role.0": ["admin", 1.5, -0, 9007199254740993]}}],
   "headers":  {"x-session": "@this", "x-session-subject": "subject", "x-first": "data.list.0"},
-  "browser":  {"path": "/.session/"},
+  "browser":  {"path": "/.session/", "subject": true, "warn": "30s", "refresh": true, "headers": true},
+  "streams":  {"idle": "close", "activity": true},
   "revoke":   {"before": "2026-11-20T00:00:00Z", "subjects": {"zoë o'hara": "2026-10-31T23:59:60Z"}},
   "report_only": false, "bypass_cors_preflight": true, "allow_insecure": false
 }`

@@ -12,6 +12,7 @@ type stats struct {
 }
 
 type counter struct {
+	name    string // kept, for the SDK's emulated host refers to its bytes
 	id      uint32 // metric id
 	pending int64
 }
@@ -39,7 +40,8 @@ func (s *stats) define(h *host) (ok bool) {
 }
 
 func (c *counter) define(h *host, name string) (ok bool) {
-	c.id, ok = h.defineMetric(metricCounter, counterPrefix+name)
+	c.name = counterPrefix + name
+	c.id, ok = h.defineMetric(metricCounter, c.name)
 	return ok
 }
 

@@ -11,9 +11,17 @@ import (
 type stream struct {
 	types.DefaultHttpContext
 	plugin *plugin
+	id     uint32 // of its context
 	origin policy.Origin
 	// answered: the reply is our own, and nothing of it is to be changed.
 	answered bool
+
+	// While it is under way with a session: for how long it may be, and its place among the others.
+	lease         policy.Lease
+	holder        *holder
+	before, after *stream
+	carried       uint64 // bytes by the last tick
+	closing       bool
 }
 
 // OnHttpRequestHeaders implements types.HttpContext.
@@ -33,6 +41,11 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 		return s.answer(&d, now)
 	}
 	p.config.Keep(&s.origin, &p.request, &d, now)
+	if d.Live && !p.config.ReportOnly && !d.CanStart {
+		// (Of two logins at once, the first ends the session that both came with, and not the second.)
+		s.lease = p.config.Lease(&d)
+		p.streams.join(s, d.Session.ID, d.Seen)
+	}
 	p.forward(&d, now)
 	if d.Reason != policy.OK {
 		p.tell(d.Reason)
@@ -92,9 +105,32 @@ func (p *plugin) forwardCookies() {
 func (s *stream) answer(d *policy.Decision, now int64) types.Action {
 	p := s.plugin
 	s.answered = true
+	if d.Verdict == policy.Serve {
+		s.serve(d, now)
+		return types.ActionPause
+	}
 	p.tell(d.Reason)
+	if d.Reason == policy.LoggedOut && d.Found {
+		p.streams.end(d.Session.ID, d.Reason)
+	}
 	send(p.config.Answer(&p.request, d, now))
 	return types.ActionPause
+}
+
+// serve answers for the filter's own folder.
+func (s *stream) serve(d *policy.Decision, now int64) {
+	p := s.plugin
+	answer, done := p.config.Serve(&p.request, d, now, p.world.Random)
+	if done != policy.OK {
+		p.stats.count(done)
+	}
+	if d.Live {
+		p.streams.saw(d.Session.ID, d.Seen)
+	}
+	if d.Reason != policy.OK {
+		p.tell(d.Reason)
+	}
+	send(answer)
 }
 
 func send(a policy.Answer) {
@@ -109,7 +145,7 @@ func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 	}
 	commanded := p.host.hasResponseHeader(policy.CommandHeader)
 	wraps := len(p.config.Wrap) > 0 && p.host.hasResponseHeader("set-cookie")
-	if !commanded && !wraps && s.origin.Idle() {
+	if !commanded && !wraps && s.origin.Idle() && !p.config.Told(&s.origin) {
 		return types.ActionContinue
 	}
 	headers, err := proxywasm.GetHttpResponseHeaders()
@@ -130,8 +166,9 @@ func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 func (s *stream) respond(headers [][2]string) types.Action {
 	p := s.plugin
 	p.readResponse(headers)
-	reply := p.config.Respond(&s.origin, &p.response, p.world.Now(), p.world.Random)
-	p.note(&s.origin, &reply)
+	now := p.world.Now()
+	reply := p.config.Respond(&s.origin, &p.response, now, p.world.Random)
+	s.note(&reply)
 	if reply.Reason == policy.BadCommand {
 		return s.badGateway(reply.Fault)
 	}
@@ -139,11 +176,15 @@ func (s *stream) respond(headers [][2]string) types.Action {
 		proxywasm.LogError("curfew: " + string(reply.Fault))
 	}
 	p.writeCookies(headers, reply.Cookies)
+	if told := p.config.Tell(&s.origin, &p.response, &reply, now, setResponseHeader); told || len(reply.Cookies) > 0 {
+		addVary(headers)
+	}
 	return types.ActionContinue
 }
 
 // note counts and logs what a response did.
-func (p *plugin) note(o *policy.Origin, reply *policy.Reply) {
+func (s *stream) note(reply *policy.Reply) {
+	p, o := s.plugin, &s.origin
 	if reply.Reason != policy.OK {
 		p.stats.count(reply.Reason)
 	}
@@ -152,6 +193,8 @@ func (p *plugin) note(o *policy.Origin, reply *policy.Reply) {
 			p.stats.count(reply.Ended)
 		}
 		p.logEnd(&o.Session, reply.Ended)
+		p.streams.leave(s) // its own response is none of what must end
+		p.streams.end(o.Session.ID, reply.Ended)
 	}
 	switch reply.Reason {
 	case policy.Opened, policy.Started:
@@ -159,6 +202,7 @@ func (p *plugin) note(o *policy.Origin, reply *policy.Reply) {
 		p.tell(reply.Reason)
 	case policy.Rotated:
 		p.logRotate(&o.Session, &reply.Session)
+		p.streams.rename(o.Session.ID, reply.Session.ID)
 		p.tell(reply.Reason)
 	case policy.Ended, policy.TooLarge:
 		if reply.Session.StartedAt != 0 {
@@ -189,18 +233,22 @@ func (p *plugin) writeCookies(headers [][2]string, cookies []string) {
 	for _, v := range cookies {
 		check(proxywasm.AddHttpResponseHeader("set-cookie", v))
 	}
-	varies := false
 	for _, h := range headers {
 		if policy.TargetsCaches(h[0]) {
 			check(proxywasm.RemoveHttpResponseHeader(h[0]))
 		}
-		varies = varies || h[0] == "vary" && (h[1] == "Cookie" || h[1] == "*")
 	}
-	// RFC 9111, section 5.2.2.5; and the answer depended on the cookie.
-	check(proxywasm.ReplaceHttpResponseHeader("cache-control", "no-store"))
-	if !varies {
-		check(proxywasm.AddHttpResponseHeader("vary", "Cookie"))
+	setResponseHeader("cache-control", "no-store") // RFC 9111, section 5.2.2.5
+}
+
+// addVary says that the answer depended on the cookie.
+func addVary(headers [][2]string) {
+	for _, h := range headers {
+		if h[0] == "vary" && (h[1] == "Cookie" || h[1] == "*") {
+			return
+		}
 	}
+	check(proxywasm.AddHttpResponseHeader("vary", "Cookie"))
 }
 
 // cutCookies takes the app's Set-Cookie lines out that sessions wrap, and where we write cookies, what
@@ -248,6 +296,8 @@ func (p *plugin) readResponse(headers [][2]string) {
 			r.CacheControl += h[1]
 		case "expires":
 			r.Expires = h[1]
+		case "refresh":
+			r.Refreshes = true
 		case "age":
 			r.Age = h[1]
 		case "location":
@@ -260,9 +310,15 @@ func (p *plugin) readResponse(headers [][2]string) {
 
 // OnHttpStreamDone implements types.HttpContext.
 func (s *stream) OnHttpStreamDone() {
+	p := s.plugin
+	p.streams.leave(s)
 	s.origin.Forget()
-	s.answered = false
-	s.plugin.idle = append(s.plugin.idle, s)
+	*s = stream{plugin: p, origin: s.origin}
+	p.idle = append(p.idle, s)
+}
+
+func setResponseHeader(name, value string) {
+	check(proxywasm.ReplaceHttpResponseHeader(name, value))
 }
 
 func setRequestHeader(name, value string) {

@@ -22,11 +22,13 @@ func New(w World) types.VMContext { return &vm{world: w} }
 type vm struct {
 	types.DefaultVMContext
 	world World
+	// streams are those of all configs: what was opened under an older one follows requests under the newer.
+	streams streams
 }
 
 // NewPluginContext implements types.VMContext.
-func (v *vm) NewPluginContext(uint32) types.PluginContext {
-	p := &plugin{world: v.world}
+func (v *vm) NewPluginContext(id uint32) types.PluginContext {
+	p := &plugin{id: id, world: v.world, streams: &v.streams}
 	p.world.fill(&p.host)
 	return p
 }
@@ -34,11 +36,13 @@ func (v *vm) NewPluginContext(uint32) types.PluginContext {
 // plugin is one filter config in one worker's VM.
 type plugin struct {
 	types.DefaultPluginContext
-	world  World
-	host   host
-	config *policy.Config
-	stats  stats
-	ended  recent
+	id      uint32 // of its context
+	world   World
+	host    host
+	config  *policy.Config
+	stats   stats
+	streams *streams
+	ended   recent
 
 	// One request is decided at a time, so they share what it takes.
 	request  policy.Request
@@ -71,21 +75,26 @@ func (p *plugin) OnPluginStart(size int) types.OnPluginStartStatus {
 	return types.OnPluginStartStatusOK
 }
 
-// tickMillis is how often counts go to the host: a scrape is never further behind.
-const tickMillis = 1000
+// tickMillis is how often streams are held against the clock, and counts go to the host. Time is told in
+// whole seconds, so a stream ends within half of one after its session.
+const tickMillis = 500
 
 // OnTick implements types.PluginContext.
-func (p *plugin) OnTick() { p.stats.flush(&p.host) }
+func (p *plugin) OnTick() {
+	p.endStreams()
+	p.stats.flush(&p.host)
+}
 
 // NewHttpContext hands out a stream; those that are done are used again, so that a request
 // allocates none.
-func (p *plugin) NewHttpContext(uint32) types.HttpContext {
+func (p *plugin) NewHttpContext(id uint32) types.HttpContext {
 	if n := len(p.idle); n > 0 {
 		s := p.idle[n-1]
 		p.idle = p.idle[:n-1]
+		s.id = id
 		return s
 	}
-	return &stream{plugin: p}
+	return &stream{plugin: p, id: id}
 }
 
 // recent remembers the sessions whose end was logged last, so that the parallel requests of one

@@ -32,6 +32,9 @@ func (c *Config) Answer(r *Request, d *Decision, now int64) Answer {
 	a.add("vary", "Cookie")
 	switch d.Verdict {
 	case Logout:
+		if d.Call == LogoutCall && asker != Page {
+			return c.loggedOut(r, d, now)
+		}
 		a.Status = 303
 		a.add("location", c.Logout.Redirect)
 	case Refuse:
@@ -95,14 +98,20 @@ func (c *Config) refuse(a *Answer, r *Request, d *Decision) {
 	case d.Reason == Unreadable:
 		a.Status = 431
 		a.problem("Request Header Fields Too Large", d.Reason, "")
-	case d.Reason == LogoutRefused && !contains(c.Logout.Methods, r.Method):
-		a.Status = 405
-		a.add("allow", join(c.Logout.Methods)) // RFC 9110, section 15.5.6
-		a.problem("Method Not Allowed", d.Reason, "")
+	case d.Reason == LogoutRefused && d.Call == NoCall && !contains(c.Logout.Methods, r.Method):
+		a.notAllowed(c.Logout.Methods, d.Reason)
+	case d.Call != NoCall && !contains(d.Call.methods(), r.Method):
+		a.notAllowed(d.Call.methods(), d.Reason)
 	default:
 		a.Status = 403
 		a.problem("Forbidden", d.Reason, "")
 	}
+}
+
+func (a *Answer) notAllowed(methods []string, reason Reason) {
+	a.Status = 405
+	a.add("allow", join(methods)) // RFC 9110, section 15.5.6
+	a.problem("Method Not Allowed", reason, "")
 }
 
 // BadGateway is the answer to a browser whose app spoke x-session wrongly. It says nothing of what

@@ -11,6 +11,7 @@ import (
 // refused before the first request.
 func (p *parser) check(c *Config) {
 	p.checkCookie(c)
+	p.checkBrowser(c)
 	p.checkWrap(c)
 	p.checkTimeouts(c)
 	p.checkLogin(c)
@@ -91,6 +92,12 @@ func anyAlike(name string, others ...string) bool {
 	return false
 }
 
+func (p *parser) checkBrowser(c *Config) {
+	if c.Cookie.Path != "" && !underPrefix(c.Browser.Path, c.Cookie.Path) {
+		p.fail("browser.path", c.Browser.Path, "lies outside cookie.path ("+c.Cookie.Path+"), so no session would ever come there; put it below that")
+	}
+}
+
 func (p *parser) checkTimeouts(c *Config) {
 	p.checkIdle("timeouts.idle", c.Timeouts.Idle, c)
 	p.checkIdle("remember.idle", c.Remember.Idle, c)
@@ -146,7 +153,7 @@ func (p *parser) checkLogin(c *Config) {
 	if host != "" && c.django != nil {
 		p.fail("django_messages", "", "would speak on this host, and login.url is on another; leave it out")
 	}
-	if underPrefix(path, c.BrowserPath) {
+	if underPrefix(path, c.Browser.Path) {
 		p.fail("login.url", l.URL, "lies below browser.path, which the filter keeps for itself; move either")
 	}
 }
@@ -161,12 +168,12 @@ func (p *parser) checkLogout(c *Config) {
 		p.fail("logout.redirect", o.Redirect, "is logout.path itself: a loop; name another page, such as /")
 	case o.Path == c.Login.path:
 		p.fail("logout.path", o.Path, "is the path of login.url: nobody could log in; give logout a path of its own")
-	case underPrefix(o.Path, c.BrowserPath):
+	case underPrefix(o.Path, c.Browser.Path):
 		p.fail("logout.path", o.Path, "lies below browser.path, which the filter keeps for itself; move either")
 	}
 	for i, on := range c.Login.StartOn {
 		field := "login.start_on[" + strconv.Itoa(i) + "].path"
-		if underPrefix(on.Path, c.BrowserPath) {
+		if underPrefix(on.Path, c.Browser.Path) {
 			p.fail(field, on.Path, "lies below browser.path, which the filter keeps for itself; move either")
 		}
 		if on.Path == o.Path {

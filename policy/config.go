@@ -26,7 +26,8 @@ type Config struct {
 	Wrap            []string // names of the app's own cookies
 	Anonymous       bool
 	LogSubject      bool
-	BrowserPath     string
+	Browser         Browser
+	Streams         Streams
 	Revoke          Revoke
 	ReportOnly      bool
 	BypassPreflight bool
@@ -35,10 +36,11 @@ type Config struct {
 	codec      *cookie.Codec
 	attributes cookie.Attributes
 	django     *django
-	byHost     bool // some rule names hosts
-	fallback   Rule // where no rule matches: required, active
-	strictest  Rule // for paths that may become others: all that any rule asks
-	open       Rule // for the login routes: optional
+	scriptTag  string // which version of the script this is
+	byHost     bool   // some rule names hosts
+	fallback   Rule   // where no rule matches: required, active
+	strictest  Rule   // for paths that may become others: all that any rule asks
+	open       Rule   // for the login routes: optional
 }
 
 // Cookie is the config's `cookie`.
@@ -81,17 +83,20 @@ type Revoke struct {
 	Subjects map[string]int64
 }
 
-// covers reports whether a session began before a time that revokes it. A time that is still to come
-// revokes nothing yet, or no login would last until then.
-func (v *Revoke) covers(s *cookie.Session, now int64) bool {
-	if v.Before <= now && s.StartedAt < v.Before {
-		return true
+// at is when the first of the times comes, or came, that ends the session, in Unix seconds; 0: none. A time
+// that is still to come revokes nothing yet, or no login would last until then.
+func (v *Revoke) at(s *cookie.Session) int64 {
+	at := int64(0)
+	if s.StartedAt < v.Before {
+		at = v.Before
 	}
 	if len(v.Subjects) == 0 {
-		return false
+		return at
 	}
-	before, ok := v.Subjects[s.Subject]
-	return ok && before <= now && s.StartedAt < before
+	if before, ok := v.Subjects[s.Subject]; ok && s.StartedAt < before {
+		at = shorter(at, before)
+	}
+	return at
 }
 
 // NewJar returns an empty jar for this config's cookies.
@@ -106,6 +111,7 @@ func (c *Config) compile() error {
 	}
 	c.codec = codec
 	c.attributes = c.Cookie.Attributes
+	c.scriptTag = scriptTag()
 	// Passive, or being sent to the login page for being idle on one path would count as activity.
 	c.open = Rule{Need: SessionOptional, Passive: true}
 	for i := range c.Rules {

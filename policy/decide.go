@@ -11,6 +11,7 @@ const (
 	Login          // somebody must log in first
 	Refuse         // logging in would not help
 	Logout         // the session ends and the browser goes on
+	Serve          // it was for the filter's own folder
 )
 
 // Decision is the outcome of one request.
@@ -26,6 +27,8 @@ type Decision struct {
 	// Seen is when the person was last active, as of this request; IdleAt and ExpiresAt are when the
 	// session ends by either timeout. Unix seconds.
 	Seen, IdleAt, ExpiresAt int64
+	limit                   Limits // of the rule, for these
+	revokedAt               int64  // 0: nothing revokes it
 	// Active says that a person may be behind this request, Slid that it moved IdleAt, TouchAt what the
 	// touch cookie shall say (0: nothing to write), Renew that the session shall rather be written
 	// again, Drop that the client's cookies are dead and shall be deleted.
@@ -36,35 +39,29 @@ type Decision struct {
 	Drop    bool
 	// CanStart says that this is a login route, where the app may start a session.
 	CanStart bool
+	// Call is what was asked of the filter's own folder, Required that the page which asked needs a session.
+	Call     Call
+	Required bool
 }
 
 // Decide says what becomes of a request at now (Unix seconds).
 func (c *Config) Decide(r *Request, now int64) Decision {
 	path, _ := splitPath(r.Path)
-	plain := plainPath(path) && (!c.byHost || plainHost(r.Authority))
+	plain := c.plain(r, path)
 
+	if plain && !c.ReportOnly && underPrefix(path, c.Browser.Path) {
+		return c.decideCall(r, c.call(path), now)
+	}
 	// Before rules: a preflight never carries cookies, so asking it for a session would only break
 	// the app's own CORS. It shows no data and changes nothing. (Not on a path that may be another.)
 	if plain && c.BypassPreflight && r.preflight() {
 		return Decision{Reason: Preflight}
 	}
 	if plain && path == c.Logout.Path {
-		return c.decideLogout(r, now)
+		return c.decideLogout(r, c.Logout.Methods, now)
 	}
 
-	rule, before := &c.strictest, 0
-	canStart := false
-	switch {
-	case !plain:
-		// It may become any path behind us, so it must satisfy what every path asks.
-	case c.canStart(r.Method, path):
-		rule, canStart = &c.open, true
-	case c.isLogin(r, path) || underPrefix(path, c.BrowserPath):
-		// The way in stays open whatever the rules say, or a redirect to it would loop.
-		rule = &c.open
-	default:
-		rule, before = c.rule(r, path)
-	}
+	rule, before, canStart := c.ruleFor(r, path)
 	if rule.Need == SessionOff {
 		return Decision{Reason: Off}
 	}
@@ -91,6 +88,27 @@ func (c *Config) Decide(r *Request, now int64) Decision {
 		d.Verdict = Login
 	}
 	return d
+}
+
+// plain reports whether every server would take a request for the same path, and host where that decides.
+func (c *Config) plain(r *Request, path string) bool {
+	return plainPath(path) && (!c.byHost || plainHost(r.Authority))
+}
+
+// ruleFor is the rule for a request, how many stand before it, and whether it may start a session.
+func (c *Config) ruleFor(r *Request, path string) (rule *Rule, before int, canStart bool) {
+	switch {
+	case !c.plain(r, path):
+		// It may become any path behind us, so it must satisfy what every path asks.
+		return &c.strictest, 0, false
+	case c.canStart(r.Method, path):
+		return &c.open, 0, true
+	case c.isLogin(r, path) || underPrefix(path, c.Browser.Path):
+		// The way in stays open whatever the rules say, or a redirect to it would loop.
+		return &c.open, 0, false
+	}
+	rule, before = c.rule(r, path)
+	return rule, before, false
 }
 
 func (c *Config) canStart(method, path string) bool {
@@ -123,8 +141,9 @@ func (c *Config) openSession(r *Request, now int64) (d Decision) {
 	s := &d.Session
 	d.Seen = s.IssuedAt
 	touchCurrent := c.seen(jar, &d, now)
-	c.deadlines(&d, &c.open)
-	if d.Reason = d.timeout(now); c.Revoke.covers(s, now) {
+	c.deadlines(&d)
+	d.revokedAt = c.Revoke.at(s)
+	if d.Reason = d.timeout(now); d.revokedAt != 0 && d.revokedAt <= now {
 		d.Reason = Revoked
 	}
 	if d.Drop = d.Reason != OK; d.Drop {
@@ -194,12 +213,12 @@ func (c *Config) seen(jar *cookie.Jar, d *Decision, now int64) (current bool) {
 	return current
 }
 
-// deadlines sets when the session ends under a rule.
-func (c *Config) deadlines(d *Decision, rule *Rule) {
+// deadlines sets when the session ends.
+func (c *Config) deadlines(d *Decision) {
 	s := &d.Session
 	t := c.limits(s)
-	d.IdleAt = d.Seen + limit(t.Idle, s.Idle, rule.Idle)
-	d.ExpiresAt = s.StartedAt + limit(t.Absolute, s.Absolute, rule.Absolute)
+	d.IdleAt = d.Seen + limit(t.Idle, s.Idle, d.limit.Idle)
+	d.ExpiresAt = s.StartedAt + limit(t.Absolute, s.Absolute, d.limit.Absolute)
 	if s.Subject == "" && s.Wrapped != "" {
 		// Who is logged in by the app's own cookie is so for as long as that lasts.
 		if until := s.AuthenticatedUntil(); until != 0 {
@@ -250,7 +269,8 @@ func limit(config, session, rule int64) int64 {
 // on elsewhere, so its cookies stay.
 func (c *Config) access(d *Decision, rule *Rule, now int64) {
 	idleAt, expiresAt := d.IdleAt, d.ExpiresAt
-	c.deadlines(d, rule)
+	d.limit = Limits{Idle: rule.Idle, Absolute: rule.Absolute}
+	c.deadlines(d)
 	d.Reason = d.timeout(now)
 	switch {
 	case d.Reason != OK:
@@ -287,9 +307,9 @@ func (c *Config) slide(d *Decision, r *Request, rule *Rule, now int64) {
 
 // decideLogout ends whatever session there is. Another site must not be able to do that, nor a browser
 // that loads ahead.
-func (c *Config) decideLogout(r *Request, now int64) Decision {
+func (c *Config) decideLogout(r *Request, methods []string, now int64) Decision {
 	d := Decision{Reason: LogoutRefused, Verdict: Refuse}
-	if contains(c.Logout.Methods, r.Method) && !r.crossSite() && !r.prefetch() {
+	if contains(methods, r.Method) && !r.crossSite() && !r.prefetch() {
 		o := c.openSession(r, now)
 		d = Decision{Reason: LoggedOut, Verdict: Logout, Session: o.Session, Found: o.Found, Drop: true}
 	}

@@ -951,7 +951,7 @@ func TestAnonymousIsNobody(t *testing.T) {
 	for _, tt := range []struct {
 		path string
 		want outcome
-	}{{"/open", live}, {"/login", live}, {"/.session/status", live}, {"/page", hidden}, {"/fresh", hidden}, {"/admin", hidden}, {"/open;x", hidden}} {
+	}{{"/open", live}, {"/login", live}, {"/.session/status", outcome{Anonymous, Serve, true, false}}, {"/page", hidden}, {"/fresh", hidden}, {"/admin", hidden}, {"/open;x", hidden}} {
 		d := c.Decide(ask(c, Request{Path: tt.path}, line), epoch)
 		if diff := cmp.Diff(tt.want, outcomeOf(d)); diff != "" {
 			t.Errorf("%s: %s", tt.path, diff)

@@ -25,6 +25,8 @@ const (
 	defaultRememberIdle     = 336 * 3600
 	defaultRememberAbsolute = 720 * 3600
 	maxSkew                 = 3600
+	defaultWarn             = 60
+	leastWarn               = 20 // to extend with one simple action (WCAG 2.2.1)
 )
 
 // Parse reads and checks the filter JSON; env looks up an environment variable ("" where it is not
@@ -63,7 +65,7 @@ func (p *parser) config(v gjson.Result, env func(string) string) *Config {
 		return nil
 	}
 	root := p.object("", v, "cookie", "keys", "audience", "timeouts", "remember", "login", "logout", "rules",
-		"headers", "wrap", "anonymous", "browser", "revoke", "django_messages", "log_subject", "report_only", "bypass_cors_preflight", "allow_insecure")
+		"headers", "wrap", "anonymous", "browser", "streams", "revoke", "django_messages", "log_subject", "report_only", "bypass_cors_preflight", "allow_insecure")
 	c := &Config{
 		AllowInsecure:   root.flag("allow_insecure", false),
 		ReportOnly:      root.flag("report_only", false),
@@ -91,10 +93,8 @@ func (p *parser) config(v gjson.Result, env func(string) string) *Config {
 	c.Logout = logout(root.child("logout", "path", "redirect", "methods"))
 	c.Rules = p.rules(root)
 	c.HeaderMap = headerMap(root)
-	browser := root.child("browser", "path")
-	if c.BrowserPath = browser.text("path", "/.session/"); !validFolder(c.BrowserPath) {
-		browser.fail("path", "must be a plain path below / that begins and ends with a slash")
-	}
+	c.Browser = browserConfig(root.child("browser", "path", "subject", "warn", "refresh", "headers"), c.Cookie.Path)
+	c.Streams = streams(root.child("streams", "idle", "activity"))
 	c.Revoke = revoke(root.child("revoke", "before", "subjects"))
 	return c
 }
@@ -160,6 +160,29 @@ func logout(o *object) LogoutRoute {
 		o.fail("path", "must be a plain path such as /logout, without a query")
 	}
 	return l
+}
+
+func browserConfig(o *object, cookiePath string) Browser {
+	b := Browser{
+		Path:    strings.TrimSuffix(cookiePath, "/") + "/.session/",
+		Subject: o.flag("subject", false), Refresh: o.flag("refresh", false), Headers: o.flag("headers", false),
+		Warn: o.seconds("warn", defaultWarn, leastWarn, cookie.MaxOverride),
+	}
+	if o.has("path") {
+		b.Path = o.text("path", "")
+	}
+	if o.has("path") && !validFolder(b.Path) {
+		o.fail("path", "must be a plain path below / that begins and ends with a slash")
+	}
+	return b
+}
+
+func streams(o *object) Streams {
+	s := Streams{IgnoreIdle: o.choice("idle", "close", "ignore") == "ignore", Activity: o.flag("activity", false)}
+	if s.IgnoreIdle && s.Activity {
+		o.fail("activity", "does nothing where streams.idle is ignore; leave either out")
+	}
+	return s
 }
 
 func revoke(o *object) Revoke {

@@ -94,6 +94,11 @@ var badConfigs = []struct {
 	{"CF-348 unknown in login", withLogin(`"url":"/login","uri":"/x"`), "login.uri", "", "unknown field", oneKey, "schema"},
 	{"CF-348 unknown in rule", withRule(`"path":"/","prefix":"/"`), "rules[0].prefix", "", "unknown field", oneKey, "schema"},
 	{"CF-348 unknown in browser", withTop(`"browser":{"folder":"/a/"}`), "browser.folder", "", "unknown field; known here: path", oneKey, "schema"},
+	{"CF-348 unknown in streams", withTop(`"streams":{"absolute":"close"}`), "streams.absolute", "", "known here: idle, activity", oneKey, "schema"},
+	{"browser.warn too short to act", withTop(`"browser":{"warn":"19s"}`), "browser.warn", `"19s"`, "from 20s", oneKey, "schema"},
+	{"browser.path outside the cookie's", withTop(`"cookie":{"name":"__Secure-s","path":"/shop"},"rules":[{"path_prefix":"/shop"},{"path_prefix":"/","session":"optional"}],"browser":{"path":"/.session/"}`), "browser.path", "/.session/", "outside cookie.path (/shop)", oneKey, "meaning"},
+	{"streams.idle unknown", withTop(`"streams":{"idle":"keep"}`), "streams.idle", `"keep"`, "close, ignore", oneKey, "schema"},
+	{"streams.activity for nothing", withTop(`"streams":{"idle":"ignore","activity":true}`), "streams.activity", "true", "leave either out", oneKey, "schema"},
 	{"CF-348 unknown in django_messages", withDjango(`"secret_env":"K","level":"info"`), "django_messages.level", "", "known here: secret_env, secret, text", oneKey, "schema"},
 	{"CF-349 keys missing", `{` + loginPart + `}`, "keys", "", "at least one key", oneKey, "schema"},
 	{"CF-349 keys null", withKeys(`null`), "keys", "(hidden)", "must be a list", oneKey, "schema"},
@@ -443,7 +448,7 @@ func defaultConfig() *Config {
 		Remember:  Limits{Idle: 336 * 3600, Absolute: 720 * 3600},
 		Login:     LoginRoutes{URL: "/login", ReturnParam: "next", ReasonParam: "reason", StartOn: []Route{{"POST", "/login"}}},
 		Logout:    LogoutRoute{Path: "/logout", Redirect: "/", Methods: []string{"POST"}},
-		HeaderMap: []Header{{Name: "x-session-subject", Path: "subject"}}, BrowserPath: "/.session/", BypassPreflight: true,
+		HeaderMap: []Header{{Name: "x-session-subject", Path: "subject"}}, Browser: Browser{Path: "/.session/", Warn: 60}, BypassPreflight: true,
 	}
 }
 
@@ -512,7 +517,7 @@ var goodConfigs = []struct {
 	}},
 	{"in frames", withCookie(`"same_site":"None","partitioned":true`), oneKey, func(c *Config) { c.Cookie.SameSite, c.Cookie.Partitioned = "None", true }},
 	{"cookie of a folder", withTop(`"cookie":{"name":"__Secure-s","path":"/shop"},"rules":[{"path_prefix":"/shop"},{"path_prefix":"/","session":"optional"}]`), oneKey, func(c *Config) {
-		c.Cookie.Name, c.Cookie.Path = "__Secure-s", "/shop"
+		c.Cookie.Name, c.Cookie.Path, c.Browser.Path = "__Secure-s", "/shop", "/shop/.session/"
 		c.Rules = []Rule{{PathPrefix: "/shop"}, {PathPrefix: "/", Need: SessionOptional}}
 	}},
 	{"plain http", withInsecure(`"cookie":{"name":"session","secure":false},"logout":{"redirect":"http://localhost:8080/"}`), oneKey, func(c *Config) {
@@ -544,7 +549,12 @@ var goodConfigs = []struct {
 		c.HeaderMap = []Header{{Name: "x-session", Path: "@this"}, {Name: "x-user_name", Path: "data.user.name"}, {Name: "x-idle", Path: "idle_in"}}
 	}},
 	{"no headers", withTop(`"headers":{}`), oneKey, func(c *Config) { c.HeaderMap = nil }},
-	{"browser", withTop(`"browser":{"path":"/a/b/"}`), oneKey, func(c *Config) { c.BrowserPath = "/a/b/" }},
+	{"browser", withTop(`"browser":{"path":"/a/b/"}`), oneKey, func(c *Config) { c.Browser.Path = "/a/b/" }},
+	{"browser, all of it", withTop(`"browser":{"subject":true,"warn":"20s","refresh":true,"headers":true}`), oneKey, func(c *Config) {
+		c.Browser = Browser{Path: "/.session/", Subject: true, Warn: 20, Refresh: true, Headers: true}
+	}},
+	{"streams that idle", withTop(`"streams":{"idle":"ignore"}`), oneKey, func(c *Config) { c.Streams.IgnoreIdle = true }},
+	{"streams that are active", withTop(`"streams":{"idle":"close","activity":true}`), oneKey, func(c *Config) { c.Streams.Activity = true }},
 	{"revoke one", withTop(`"revoke":{"subjects":{"zoë o'hara":"2026-11-20T08:00:00Z"}}`), oneKey, func(c *Config) { c.Revoke.Subjects = map[string]int64{"zoë o'hara": 1795161600} }},
 	{"audience", withTop(`"audience":"a b ~ \"c\""`), oneKey, func(c *Config) { c.Audience = `a b ~ "c"` }},
 	{"switches", withTop(`"report_only":true,"bypass_cors_preflight":false`), oneKey, func(c *Config) { c.ReportOnly, c.BypassPreflight = true, false }},

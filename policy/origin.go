@@ -20,6 +20,9 @@ type Origin struct {
 	Reason               Reason // what the request met
 	TouchAt              int64
 	Renew                bool
+	slot                 int64                  // the same as the cookies say it, from which the deadlines count
+	limit                Limits                 // of the request's rule
+	page                 string                 // where a page is to go when its session ends; "" for none
 	At, Seen             int64                  // when the request came, when the person was last active as of it
 	bound                [cookie.BoundSize]byte // what a renewal says of the request's session cookie
 	folder               string                 // where a wrapped cookie without a Path belongs
@@ -37,9 +40,13 @@ func (c *Config) Keep(o *Origin, r *Request, d *Decision, now int64) {
 		o.Seen = now // to the second: a timeout that the app shortens may be less than a slot
 	}
 	if d.Live {
+		o.slot, o.limit = d.Seen, d.limit
 		o.Session = d.Session
 		o.text = o.Session.Detach(o.text)
 		copy(o.bound[:], d.Bound)
+	}
+	if c.Browser.Refresh && d.Live && d.Session.AuthenticatedAt != 0 && r.loadsDocument() {
+		o.page = strings.Clone(c.returnTo(r, Page))
 	}
 	if len(c.Wrap) > 0 {
 		path, _ := splitPath(r.Path)

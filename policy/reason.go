@@ -22,6 +22,7 @@ const (
 
 	LoggedOut     // the logout path ended it
 	LogoutRefused // a logout by another site or by a method that is not allowed
+	CallRefused   // a call to the filter's own folder by another site or by a method that is not allowed
 	Unreadable    // the host could not hand over the request's headers
 	Opened        // an anonymous session began
 	Started       // somebody logged in: the app started a session
@@ -41,7 +42,7 @@ var reasonText = [ReasonCount]string{
 	Absent: "absent", Invalid: "invalid",
 	IdleTimeout: "idle_timeout", AbsoluteTimeout: "absolute_timeout", Revoked: "revoked",
 	Anonymous: "anonymous", AuthTooOld: "auth_too_old", Forbidden: "forbidden",
-	LoggedOut: "logged_out", LogoutRefused: "logout_refused", Unreadable: "unreadable",
+	LoggedOut: "logged_out", LogoutRefused: "logout_refused", CallRefused: "call_refused", Unreadable: "unreadable",
 	Opened: "opened", Started: "started", Rotated: "rotated", Changed: "changed", Renewed: "renewed", Touched: "touched", Ended: "ended", Replaced: "replaced",
 	TooLarge: "too_large", BadCommand: "bad_command",
 }

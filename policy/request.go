@@ -16,6 +16,7 @@ type Request struct {
 	RequestMethod                                 string // Access-Control-Request-Method
 	FetchDest, FetchMode, FetchSite               string // Fetch Metadata Request Headers
 	SecPurpose, Purpose                           string
+	IfNoneMatch                                   string
 	Activity                                      string // x-session-activity
 
 	Jar *cookie.Jar
@@ -55,6 +56,11 @@ func (r *Request) asker() Asker {
 		return Page
 	}
 	return API
+}
+
+// loadsDocument reports whether a person gets a page to see, in a window of its own.
+func (r *Request) loadsDocument() bool {
+	return r.Method == "GET" && r.asker() == Page && (r.FetchDest == "" || r.FetchDest == "document")
 }
 
 // hasToken reports whether header is exactly the media type, or that with parameters or more types.

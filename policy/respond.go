@@ -16,6 +16,8 @@ type Response struct {
 	CacheControl, Expires, Age, Location string
 	// Messages says that the app itself sets Django's cookie of messages.
 	Messages bool
+	// Refreshes says that the app itself says where the page goes when.
+	Refreshes bool
 	// Targeted says that it has cache directives for others than browsers (RFC 9213), which outrank
 	// our no-store there.
 	Targeted bool
@@ -24,10 +26,12 @@ type Response struct {
 // Reply is what to do with a response.
 type Reply struct {
 	Cookies []string // Set-Cookie values, one for each name
-	// Reason is OK where nothing happened. Session is the one with a new id, if any: with Opened,
-	// Started and Rotated, and with Ended where cookies of the app's go on as nobody's.
+	// Reason is OK where nothing happened. Session is the one that was written, if any: with Opened, Started,
+	// Rotated and Changed, and with Ended where cookies of the app's go on as nobody's.
 	Reason  Reason
 	Session cookie.Session
+	// seen is when the person was last active, as the cookies that were written have it; 0: none say so.
+	seen int64
 	// Ended says that Origin's session is over by it: OK, Replaced or Ended.
 	Ended Reason
 	// Fault says what the app did wrong: always with BadCommand and TooLarge, else where a wrapped cookie
@@ -187,18 +191,17 @@ func (c *Config) write(o *Origin, r *Response, s cookie.Session, done Reason, no
 	if err != nil {
 		return c.unwritten(o, r, done, sealFault(err), now, random)
 	}
-	reply := Reply{Reason: done, Cookies: []string{c.sessionCookie("", token, &s, now)}}
+	reply := Reply{Reason: done, Session: s, Cookies: []string{c.sessionCookie("", token, &s, now)}}
 	if o.HadRenewed {
 		reply.Cookies = append(reply.Cookies, c.deletion(cookie.RenewedSuffix))
 	}
 	if done == Changed {
 		if alive {
 			// Here, too, or a slower set, whose request came first, would take the activity back.
-			reply.add(Changed, c.touched(o, &s, now))
+			c.touch(&reply, o, &s, now)
 		}
 		return reply
 	}
-	reply.Session = s
 	switch {
 	case done == Ended:
 		reply.Ended = Ended
@@ -285,52 +288,47 @@ func (c *Config) keepUp(o *Origin, r *Response, s *cookie.Session, done Reason, 
 		s.IssuedAt = max(now, s.IssuedAt)
 	}
 	var reply Reply
-	reply.add(Touched, c.touched(o, s, now))
+	c.touch(&reply, o, s, now)
 	if o.Renew || done == Renewed {
-		reply.add(Renewed, c.renewed(o, s, now, random))
+		c.renew(&reply, o, s, now, random)
 	}
 	return reply
 }
 
-// add notes what was written, if anything was.
-func (r *Reply) add(done Reason, cookies []string) {
-	if len(cookies) > 0 {
-		r.Reason, r.Cookies = done, append(r.Cookies, cookies...)
-	}
-}
-
-// touched notes activity, if that is due. As of now: a slow response must not take back what a later request
+// touch notes activity, if that is due. As of now: a slow response must not take back what a later request
 // has noted. It needs no randomness and always fits.
-func (c *Config) touched(o *Origin, s *cookie.Session, now int64) []string {
+func (c *Config) touch(reply *Reply, o *Origin, s *cookie.Session, now int64) {
 	if o.TouchAt == 0 {
-		return nil
+		return
 	}
 	at := max(o.TouchAt, c.slot(&o.Session, now))
 	token, err := c.codec.SealTouch(o.Session.ID, at, now)
 	if err != nil {
-		return nil // no key signs
+		return // no key signs
 	}
 	// Max-Age counts from the touch's own time, so parallel responses set one and the same cookie.
-	return []string{c.attributes.Set(c.Cookie.Name+cookie.TouchSuffix, token, c.maxAge(s, at))}
+	reply.Cookies = append(reply.Cookies, c.attributes.Set(c.Cookie.Name+cookie.TouchSuffix, token, c.maxAge(s, at)))
+	reply.Reason, reply.seen = cmp.Or(reply.Reason, Touched), at
 }
 
 // lives reports whether the request's session has not ended while the app was busy.
 func (c *Config) lives(o *Origin, now int64) bool {
 	d := Decision{Session: o.Session, Seen: o.Seen}
-	c.deadlines(&d, &c.open)
+	c.deadlines(&d)
 	return d.timeout(now) == OK
 }
 
-// renewed seals a session whose content is that of the request. It has a cookie of its own, and names the
+// renew seals a session whose content is that of the request. It has a cookie of its own, and names the
 // token that it renews: however late it comes, beside what another response wrote since it means nothing.
-// Activity has its own, too, or a late renewal would take it back. nil where it cannot be sealed: no
-// randomness, or it no longer fits under a longer key id.
-func (c *Config) renewed(o *Origin, s *cookie.Session, now int64, random func([]byte) error) []string {
+// Activity has its own, too, or a late renewal would take it back. Nothing is written where it cannot be
+// sealed: no randomness, or it no longer fits under a longer key id.
+func (c *Config) renew(reply *Reply, o *Origin, s *cookie.Session, now int64, random func([]byte) error) {
 	token, err := c.codec.Seal(s, now, random)
 	if err != nil {
-		return nil
+		return
 	}
-	return []string{c.sessionCookie(cookie.RenewedSuffix, string(o.bound[:])+"."+token, s, now)}
+	reply.Cookies = append(reply.Cookies, c.sessionCookie(cookie.RenewedSuffix, string(o.bound[:])+"."+token, s, now))
+	reply.Reason, reply.seen = Renewed, max(reply.seen, s.IssuedAt)
 }
 
 func (c *Config) sessionCookie(suffix, token string, s *cookie.Session, now int64) string {

@@ -45,7 +45,7 @@ func (c *Config) loops(path string) bool {
 			return true
 		}
 	}
-	return path == c.Login.path || path == c.Logout.Path || underPrefix(path, c.BrowserPath)
+	return path == c.Login.path || path == c.Logout.Path || underPrefix(path, c.Browser.Path)
 }
 
 // refererPath is the Referer's path and query if it is of the same host, else "".

@@ -97,7 +97,7 @@ func TestOpenByThemselves(t *testing.T) {
 		{"start path, unsafe form", Request{Method: "POST", Path: "/begin;x"}, noneHas, false},
 		{"login page on its host", Request{Authority: "sso.example:8443", Path: "/in"}, optional, false},
 		{"login page's path here", Request{Path: "/in"}, noneHas, false},
-		{"browser path", Request{Path: "/.mine/status"}, optional, false},
+		{"browser path", Request{Path: "/.mine/status"}, outcome{Absent, Serve, false, false}, false},
 		{"browser path, without slash", Request{Path: "/.mine"}, noneHas, false},
 		{"anything else", Request{Path: "/"}, noneHas, false},
 	} {
