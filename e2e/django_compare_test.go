@@ -86,7 +86,6 @@ const compareConfig = `{
 	          {"path": "/about/", "session": "optional"},
 	          {"path": "/theme/", "session": "optional"},
 	          {"path": "/api/me/", "activity": "passive"},
-	          {"path": "/left/", "activity": "passive"},
 	          {"path_prefix": "/", "when": {"data.staff": [true]}, "activity": "passive"},
 	          {"path_prefix": "/", "when": {"data.superuser": [true]}, "activity": "passive"}],
 	%s}`
@@ -329,15 +328,15 @@ func askLevel(v *person) string {
 // The script in a page: of the package, and of the project behind Curfew.
 var (
 	leaveScript = regexp.MustCompile(`at=Date\.now\(\)\+Math\.max\(Math\.min\(([\d.]+),([\d.]+)\),0\)\*1000\+999;`)
-	leftScript  = regexp.MustCompile(`\}\)\((\d+)\);\n</script>`)
 )
 
 // leaveIn is when the script in an open page acts.
 func (v *person) leaveIn() time.Duration {
 	v.t.Helper()
 	body := v.load("/state/").body
-	if m := leftScript.FindStringSubmatch(body); m != nil {
-		return leftSeconds(m[1])
+	if strings.Contains(body, `<script src="/.session/session.js" defer></script>`) {
+		in, _ := v.left()
+		return in
 	}
 	m := leaveScript.FindStringSubmatch(body)
 	if m == nil {
@@ -346,12 +345,6 @@ func (v *person) leaveIn() time.Duration {
 	idle, _ := strconv.ParseFloat(m[1], 64)
 	session, _ := strconv.ParseFloat(m[2], 64)
 	return time.Duration(math.Ceil(min(idle, session)+0.999)) * time.Second
-}
-
-// leftSeconds is how long the project's own script waits.
-func leftSeconds(text string) time.Duration {
-	n, _ := strconv.Atoi(text)
-	return time.Duration(n+1) * time.Second
 }
 
 func askRedirects(v *person) string {
@@ -374,24 +367,29 @@ func askTwoTabs(v *person) string {
 	begin, first := v.clk.now, v.leaveIn()
 	v.wait("10m")
 	second := v.leaveIn()
-	if left := v.left(); left == "" {
+	if _, asks := v.left(); asks {
+		v.clk.set(v.t, begin.Add(first))
+		again, _ := v.left()
+		v.wait(again.String())
+	} else {
 		// The package's tabs tell each other in the browser; the last end counts.
 		v.clk.set(v.t, begin.Add(max(first, 10*time.Minute+second)))
-	} else {
-		v.clk.set(v.t, begin.Add(first))
-		v.wait(leftSeconds(v.left()).String())
 	}
 	return v.see("/state/") + " after " + v.clk.now.Sub(begin).String()
 }
 
-// left is what the project's own script is told; "" where there is none.
-func (v *person) left() string {
+// left is when Curfew's script acts by what it is told, if there is one.
+func (v *person) left() (in time.Duration, asks bool) {
 	v.t.Helper()
-	r := v.do("GET", "/left/", "", "Accept: */*", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty")
-	if r.StatusCode != 200 {
-		return ""
+	r := v.do("GET", "/.session/status", "", "Accept: */*", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Sec-Fetch-Site: same-origin", "Referer: "+v.base+"/state/")
+	var status struct {
+		Idle    int64 `json:"idle_in"`
+		Expires int64 `json:"expires_in"`
 	}
-	return r.body
+	if r.StatusCode != 200 || json.Unmarshal([]byte(r.body), &status) != nil {
+		return 0, false
+	}
+	return time.Duration(min(status.Idle, status.Expires)+1) * time.Second, true
 }
 
 var stateLine = regexp.MustCompile(`idle end: (\d*); session end: (\d*);\s*refreshed: (\w*); at: (\d*);`)

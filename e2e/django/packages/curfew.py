@@ -2,7 +2,6 @@
 
 from packages.common import *  # noqa: F403
 
-ROOT_URLCONF = "packages.from_header"
 MIDDLEWARE = MIDDLEWARE + ["packages.from_header.session"]  # noqa: F405
 TEMPLATES[0]["OPTIONS"]["context_processors"].append("packages.from_header.times")  # noqa: F405
 
