@@ -35,10 +35,13 @@ func newHandler() http.Handler {
 	mux.HandleFunc("POST /login", a.login)
 	mux.HandleFunc("GET /admin", a.page("admin"))
 	mux.HandleFunc("GET /public", a.page("public"))
+	mux.HandleFunc("POST /timeout", setTimeout)
 	mux.HandleFunc("GET /api/me", me)
+	mux.HandleFunc("GET /admin/api", me) // that it is for admins only is a rule of Curfew's
+	mux.HandleFunc("GET /api/seconds", seconds)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.Handle("GET /static/", http.FileServerFS(files))
-	// There is no /logout here: Curfew answers it.
+	// There is no /logout here, and nothing under /.session/: Curfew answers these.
 	// A form on another site must not sign a visitor in under an account of its choice (login CSRF).
 	return withHeaders(http.NewCrossOriginProtection().Handler(mux))
 }
@@ -53,12 +56,20 @@ func withHeaders(next http.Handler) http.Handler {
 	})
 }
 
+// homeBody is what the home page shows beside the session.
+type homeBody struct {
+	Document string
+	Choices  []choice
+}
+
 func (a *app) home(w http.ResponseWriter, r *http.Request) {
-	var document bytes.Buffer
-	if currentSession(r) != nil {
+	var body homeBody
+	if s := currentSession(r); s != nil {
+		var document bytes.Buffer
 		json.Indent(&document, []byte(r.Header.Get(sessionHeader)), "", "  ") // currentSession has parsed it already
+		body = homeBody{document.String(), s.choices()}
 	}
-	a.render(w, r, http.StatusOK, "home", document.String())
+	a.render(w, r, http.StatusOK, "home", body)
 }
 
 // page answers with a page that shows nothing but the session.
@@ -78,20 +89,7 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name st
 	page.WriteTo(w)
 }
 
-// me tells scripts who is signed in.
-func me(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	s := currentSession(r)
-	if s == nil {
-		w.WriteHeader(http.StatusUnauthorized)
-		io.WriteString(w, `{"error":"nobody is signed in"}`+"\n")
-		return
-	}
-	json.NewEncoder(w).Encode(map[string]string{"subject": s.Subject, "name": s.Data.Name, "role": s.Data.Role})
-}
-
-// clock writes seconds as h:mm:ss, or m:ss below an hour, as static/countdown.js does.
+// clock writes seconds as h:mm:ss, or m:ss below an hour, as static/deadlines.js does.
 func clock(seconds int64) string {
 	seconds = max(0, seconds)
 	if h := seconds / 3600; h > 0 {

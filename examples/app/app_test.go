@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 const document = `{"subject":"alice","id":"AAECAwQFBgcICQoLDA0ODw","started_at":1700000000,"authenticated_at":1700000000,` +
@@ -46,7 +50,9 @@ func TestLoginStartsSession(t *testing.T) {
 	tests := []struct{ user, password, remember, want string }{
 		{"alice", "demo-alice", "", `{"start":{"subject":"alice","data":{"name":"Alice","role":"admin"},"remember":false}}`},
 		{"alice", "demo-alice", "1", `{"start":{"subject":"alice","data":{"name":"Alice","role":"admin"},"remember":true}}`},
+		{"bob", "demo-bob", "", `{"start":{"subject":"bob","data":{"name":"Bob","role":"member"},"remember":false,"idle":"1m","absolute":"5m"}}`},
 		{"bob", "demo-bob", "1", `{"start":{"subject":"bob","data":{"name":"Bob","role":"member"},"remember":true}}`},
+		{"carol", "demo-carol", "", `{"start":{"subject":"carol","data":{"name":"Carol","role":"member"},"remember":false,"idle":"20s","absolute":"1m"}}`},
 	}
 	for _, tt := range tests {
 		w := post(url.Values{"user": {tt.user}, "password": {tt.password}, "remember": {tt.remember}}, "same-origin")
@@ -200,10 +206,14 @@ func TestPages(t *testing.T) {
 		{"/public", "", http.StatusOK, "You are not signed in."},
 		{"/public", document, http.StatusOK, "You are signed in as Alice &lt;3."},
 		{"/api/me", "", http.StatusUnauthorized, `{"error":"nobody is signed in"}`},
-		{"/api/me", `{"subject":"bob","data":{"name":"Bob","role":"member"}}`, http.StatusOK, `{"name":"Bob","role":"member","subject":"bob"}`},
+		{"/api/me", document, http.StatusOK, `{"expires_in":43140,"idle_in":900,"name":"Alice \u003c3","reason":"ok","refreshed":false,"role":"admin","subject":"alice"}`},
+		{"/admin/api", "", http.StatusUnauthorized, `{"error":"nobody is signed in"}`},
+		{"/admin/api", document, http.StatusOK, `"role":"admin"`},
+		{"/api/seconds", "", http.StatusUnauthorized, `{"error":"nobody is signed in"}`},
 		{"/healthz", "", http.StatusOK, "ok"},
 		{"/static/style.css", "", http.StatusOK, "prefers-color-scheme"},
-		{"/static/countdown.js", "", http.StatusOK, "performance.now()"},
+		{"/static/deadlines.js", "", http.StatusOK, "/.session/status"},
+		{"/static/panel.js", "", http.StatusOK, "x-session-activity"},
 		{"/static/icon.svg", "", http.StatusOK, "<svg"},
 		{"/nowhere", document, http.StatusNotFound, "404"},
 	}
@@ -228,15 +238,135 @@ func TestHomeShowsDeadlines(t *testing.T) {
 	contains(t, w,
 		`data-seconds="900">15:00</time>`,
 		`data-seconds="43140">11:59:00</time>`,
-		"do nothing for 900 seconds",
+		`<progress max="900" value="900"`, `<progress max="43200" value="43140"`,
+		"Do nothing for 900 seconds",
 		"14 November 2023, 22:13:20 UTC",
 		`<form method="post" action="/logout">`,
 		"&#34;touched_at&#34;: 1700000060",
-		`<a href="/admin">`, `<a href="/public">`, `src="/static/countdown.js"`)
+		`<a href="/admin">`, `<a href="/public">`)
 	if got := w.Header().Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control %q, want no-store", got)
 	}
-	contains(t, get("/", `{"subject":"alice","idle_in":900,"expires_in":20}`), "do nothing for 20 seconds")
+	contains(t, get("/", `{"subject":"alice","idle_in":900,"expires_in":20}`), "Do nothing for 20 seconds")
+}
+
+// What scripts and people find on the pages, whatever their texts become.
+func TestHooks(t *testing.T) {
+	for _, target := range []string{"/", "/login", "/admin", "/public"} {
+		contains(t, get(target, document), `<script src="/.session/session.js" defer></script>`)
+	}
+	contains(t, get("/login", ""), `name="user"`, `name="password"`, `name="remember"`, `name="next"`)
+	home := get("/", document)
+	contains(t, home, `id="idle-left"`, `id="absolute-left"`, `<table id="log"`, `<caption`, `role="status" aria-live="polite"`,
+		`<script type="module" src="/static/panel.js"></script>`, "<noscript>")
+	for _, name := range []string{"active", "passive", "admin", "nobody", "keepalive", "stream"} {
+		contains(t, home, `data-try="`+name+`"`)
+	}
+}
+
+// The login page tells each account's timeouts; alice has those of the configuration that `make run` uses.
+func TestAccounts(t *testing.T) {
+	contains(t, get("/login", ""),
+		"<td><code>demo-alice</code></td><td>2m*</td><td>10m*</td>",
+		"<td><code>demo-bob</code></td><td>1m</td><td>5m</td>",
+		"<td><code>demo-carol</code></td><td>20s</td><td>1m</td>")
+	config, err := os.ReadFile("../../envoy.yaml")
+	if err != nil || !strings.Contains(string(config), `"timeouts": {"idle": "2m", "absolute": "10m",`) {
+		t.Errorf("envoy.yaml has other timeouts than the login page (%v)", err)
+	}
+}
+
+func TestChoices(t *testing.T) {
+	tests := []struct{ session, want string }{
+		{`{"subject":"alice"}`, "10s 30s 1m"},
+		{`{"subject":"bob"}`, "10s 30s"},
+		{`{"subject":"carol"}`, "10s"},
+		{`{"subject":"carol","remember":true}`, "10s 30s 1m"},
+		{`{"subject":"mallory"}`, "10s 30s 1m"},
+	}
+	offered := regexp.MustCompile(`<option value="([^"]+)"`)
+	for _, tt := range tests {
+		var got []string
+		for _, m := range offered.FindAllStringSubmatch(get("/", tt.session).Body.String(), -1) {
+			got = append(got, m[1])
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s: offered %q, want %q", tt.session, got, tt.want)
+		}
+	}
+	contains(t, get("/", `{"subject":"bob","data":{"idle":"30s"}}`), `<option value="30s" selected>30 seconds</option>`)
+}
+
+func TestSetTimeout(t *testing.T) {
+	tests := []struct {
+		session, idle string
+		code          int
+		want          string
+	}{
+		{`{"subject":"alice"}`, "30s", http.StatusSeeOther, `{"expire_in":"30s","set":{"idle":"30s"}}`},
+		{`{"subject":"alice"}`, "", http.StatusSeeOther, `{"expire_in":null,"set":{"idle":null}}`},
+		{`{"subject":"bob"}`, "10s", http.StatusSeeOther, `{"expire_in":"10s","set":{"idle":"10s"}}`},
+		{`{"subject":"bob"}`, "", http.StatusSeeOther, `{"expire_in":"1m","set":{"idle":null}}`},
+		{`{"subject":"bob","remember":true}`, "", http.StatusSeeOther, `{"expire_in":null,"set":{"idle":null}}`},
+		{`{"subject":"bob"}`, "1m", http.StatusBadRequest, ""}, // no shorter than his own
+		{`{"subject":"carol"}`, "30s", http.StatusBadRequest, ""},
+		{`{"subject":"alice"}`, "9h", http.StatusBadRequest, ""},
+		{`{"subject":"alice"}`, "browser", http.StatusBadRequest, ""},
+		{"", "30s", http.StatusUnauthorized, ""},
+	}
+	for _, tt := range tests {
+		w := setIdle(tt.session, tt.idle, "same-origin")
+		if got := w.Header().Get("x-session"); w.Code != tt.code || got != tt.want {
+			t.Errorf("%s, idle %q: got %d with %q, want %d with %q", tt.session, tt.idle, w.Code, got, tt.code, tt.want)
+		}
+	}
+	if w := setIdle(document, "30s", "cross-site"); w.Code != http.StatusForbidden || w.Header().Get("x-session") != "" {
+		t.Errorf("from another site: got %d with %q, want 403 without", w.Code, w.Header().Get("x-session"))
+	}
+}
+
+// setIdle sends the form of the idle timeout.
+func setIdle(session, idle, site string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("POST", "/timeout", strings.NewReader(url.Values{"idle": {idle}}.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", site)
+	if session != "" {
+		r.Header.Set("x-session", session)
+	}
+	return answer(r)
+}
+
+// The stream goes on past the server's timeouts, and its handler ends when its client goes.
+func TestStream(t *testing.T) {
+	ended := make(chan struct{})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		newHandler().ServeHTTP(w, r)
+		close(ended)
+	}))
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
+	server.Start()
+	defer server.Close()
+	ctx, leave := context.WithCancel(context.Background())
+	defer leave()
+	r, err := http.NewRequestWithContext(ctx, "GET", server.URL+"/api/seconds", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("x-session", document)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if got := answer.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Errorf("Content-Type %q, want text/event-stream", got)
+	}
+	events := make([]byte, len("data: 0\n\ndata: 1\n\n"))
+	if _, err := io.ReadFull(answer.Body, events); err != nil || string(events) != "data: 0\n\ndata: 1\n\n" {
+		t.Errorf("read %q, %v; want the first two seconds", events, err)
+	}
+	leave()
+	<-ended
 }
 
 func TestNobody(t *testing.T) {

@@ -11,16 +11,19 @@ import (
 const maxForm = 16 << 10
 
 // account is a demo user. A real app stores a slow hash (argon2id, bcrypt), never a password.
+// Idle and Absolute are the timeouts of its sessions; "" leaves them to Curfew's configuration.
 type account struct {
 	User, Password string
 	Profile        profile
+	Idle, Absolute string
 }
 
 // accounts are shown on the login page, passwords and all.
 func accounts() []account {
 	return []account{
-		{"alice", "demo-alice", profile{"Alice", "admin"}},
-		{"bob", "demo-bob", profile{"Bob", "member"}},
+		{"alice", "demo-alice", profile{Name: "Alice", Role: "admin"}, "", ""},
+		{"bob", "demo-bob", profile{Name: "Bob", Role: "member"}, "1m", "5m"},
+		{"carol", "demo-carol", profile{Name: "Carol", Role: "member"}, "20s", "1m"},
 	}
 }
 
@@ -50,18 +53,22 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		a.render(w, r, http.StatusUnauthorized, "login", form)
 		return
 	}
-	startSession(w, user, who, r.PostForm.Get("remember") != "")
+	session := start{Subject: user, Data: who.Profile, Remember: r.PostForm.Get("remember") != ""}
+	if !session.Remember { // else the configuration's longer timeouts for remembered sessions hold
+		session.Idle, session.Absolute = who.Idle, who.Absolute
+	}
+	tellCurfew(w, map[string]any{"start": session})
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
 // authenticate compares with every account and stops at none, so its duration tells neither the password nor
 // whether the user exists.
-func authenticate(user, password string) (who profile, ok bool) {
+func authenticate(user, password string) (who account, ok bool) {
 	given := sha256.Sum256([]byte(user + "\x00" + password))
 	for _, a := range accounts() {
 		wanted := sha256.Sum256([]byte(a.User + "\x00" + a.Password))
 		if subtle.ConstantTimeCompare(given[:], wanted[:]) == 1 {
-			who, ok = a.Profile, true
+			who, ok = a, true
 		}
 	}
 	return who, ok

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -37,6 +38,8 @@ func serve(ctx context.Context, addr string) error {
 		// Longer than the hour that Envoy keeps an idle upstream connection: if the app closed first, a request
 		// that Envoy sends at that moment would be lost and answered with 503.
 		IdleTimeout: 65 * time.Minute,
+		// A stream ends with the server, too.
+		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ListenAndServe() }()
