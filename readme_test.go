@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -53,7 +54,15 @@ func TestReadme(t *testing.T) {
 
 // Every link to a file of ours leads somewhere.
 func TestLinks(t *testing.T) {
-	for _, page := range []string{"README.md", "SECURITY.md", "docs/reasons.md", "docs/app.md", "docs/config.md", "docs/django.md"} {
+	pages := []string{"README.md", "SECURITY.md"}
+	for _, pattern := range []string{"docs/*.md", "examples/*/README.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		pages = append(pages, found...)
+	}
+	for _, page := range pages {
 		for _, m := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(read(t, page), -1) {
 			path, _, _ := strings.Cut(m[1], "#")
 			if i := strings.LastIndexByte(page, '/'); i >= 0 {

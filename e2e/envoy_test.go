@@ -67,6 +67,7 @@ type setup struct {
 	filters    []any             // further HTTP filters before the router
 	maxHeaders int               // request headers that Envoy takes; default: its own 100
 	trailers   bool              // request trailers pass over http/1.1, too
+	streams    bool              // the app gets requests in the protocol they came in, which gRPC needs
 }
 
 // envoy is a running one.
@@ -283,6 +284,12 @@ func appCluster(s setup) object {
 			"explicit_http_config": object{"http_protocol_options": object{"enable_trailers": true}},
 		}}
 	}
+	if s.streams {
+		c["typed_extension_protocol_options"] = object{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
+			"@type":                          "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+			"use_downstream_protocol_config": object{"http2_protocol_options": object{}},
+		}}
+	}
 	return c
 }
 
@@ -299,6 +306,8 @@ func listener(t testing.TB, name string, s setup, transport any) object {
 		"@type":           "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
 		"stat_prefix":     name,
 		"upgrade_configs": []any{object{"upgrade_type": "websocket"}},
+		// As envoy.yaml has it: for so long Envoy keeps an http/1.1 connection after a stream that ended.
+		"delayed_close_timeout": "0.25s",
 		"route_config": object{"virtual_hosts": []any{object{"name": "all", "domains": []string{"*"},
 			"routes": []any{object{"match": object{"prefix": "/"}, "route": object{"cluster": "app", "timeout": "0s"}}}}}},
 		"http2_protocol_options": object{"allow_connect": true},

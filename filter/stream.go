@@ -45,6 +45,7 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 		// (Of two logins at once, the first ends the session that both came with, and not the second.)
 		s.lease = p.config.Lease(&d)
 		p.streams.join(s, d.Session.ID, d.Seen)
+		s.holder.follow(s.lease.Terms, d.Seen)
 	}
 	p.forward(&d, now)
 	if d.Reason != policy.OK {
@@ -193,16 +194,14 @@ func (s *stream) note(reply *policy.Reply) {
 			p.stats.count(reply.Ended)
 		}
 		p.logEnd(&o.Session, reply.Ended)
-		p.streams.leave(s) // its own response is none of what must end
-		p.streams.end(o.Session.ID, reply.Ended)
 	}
+	s.pass(reply)
 	switch reply.Reason {
 	case policy.Opened, policy.Started:
 		p.logStart(&reply.Session, reply.Reason)
 		p.tell(reply.Reason)
 	case policy.Rotated:
 		p.logRotate(&o.Session, &reply.Session)
-		p.streams.rename(o.Session.ID, reply.Session.ID)
 		p.tell(reply.Reason)
 	case policy.Ended, policy.TooLarge:
 		if reply.Session.StartedAt != 0 {
@@ -210,6 +209,26 @@ func (s *stream) note(reply *policy.Reply) {
 			p.logStart(&reply.Session, policy.Opened)
 		}
 		p.tell(reply.Reason)
+	}
+}
+
+// pass tells the other streams of the session what became of it.
+func (s *stream) pass(reply *policy.Reply) {
+	t, h := s.plugin.streams, s.holder
+	switch {
+	case reply.Ended != policy.OK && h == nil:
+		t.end(s.origin.Session.ID, reply.Ended)
+	case h == nil:
+	case reply.Ended != policy.OK:
+		h.over = reply.Ended // which may have a newer id by now
+		t.leave(s)           // its own response is none of what must end
+	case reply.Reason == policy.Rotated:
+		t.rename(h, reply.Session.ID)
+		h.follow(s.plugin.config.Terms(&reply.Session), reply.Seen)
+	case reply.Reason == policy.Changed:
+		h.follow(s.plugin.config.Terms(&reply.Session), reply.Seen)
+	default:
+		h.seen = max(h.seen, reply.Seen)
 	}
 }
 

@@ -18,6 +18,7 @@ type streams struct {
 type holder struct {
 	id    cookie.ID
 	seen  int64         // when its person was last active, Unix seconds
+	terms policy.Terms  // what it says of its own end by now
 	over  policy.Reason // why it is over before its time; OK where it is not
 	first *stream
 	next  *holder
@@ -87,11 +88,17 @@ func (t *streams) end(id cookie.ID, reason policy.Reason) {
 }
 
 // rename takes along what is under way when a session gets a new id.
-func (t *streams) rename(before, after cookie.ID) {
-	if h := t.find(before); h != nil {
-		t.unlink(h)
-		h.id = after
-		t.link(h)
+func (t *streams) rename(h *holder, id cookie.ID) {
+	t.unlink(h)
+	h.id = id
+	t.link(h)
+}
+
+// follow takes what is newer of a session.
+func (h *holder) follow(terms policy.Terms, seen int64) {
+	h.seen = max(h.seen, seen)
+	if terms.Revision >= h.terms.Revision {
+		h.terms = terms
 	}
 }
 
@@ -124,10 +131,14 @@ func (p *plugin) endStreams() {
 	}
 	now, moved := p.world.Now(), false
 	for i := range p.streams.heads {
-		for h := p.streams.heads[i]; h != nil; h = h.next {
-			for s := h.first; s != nil; s = s.after {
-				moved = p.watch(s, h, now) || moved
+		for h := p.streams.heads[i]; h != nil; {
+			this, next := h, h.next // a host may call back at once that a stream is done
+			for s := this.first; s != nil; {
+				after := s.after
+				moved = p.watch(s, this, now) || moved
+				s = after
 			}
+			h = next
 		}
 	}
 	if moved {
@@ -146,13 +157,14 @@ func (p *plugin) watch(s *stream, h *holder, now int64) (moved bool) {
 	}
 	reason := h.over
 	if reason == policy.OK {
+		s.lease.Terms = h.terms
 		reason = s.lease.Over(h.seen, now)
 	}
 	if reason == policy.OK || s.closing {
 		return moved
 	}
 	s.closing = true
-	s.plugin.stats.events[streamEnd].pending++
+	p.stats.events[streamEnd].pending++
 	p.host.setContext(s.id)
 	p.tell(reason)
 	p.host.closeStream()
@@ -163,5 +175,5 @@ func (p *plugin) watch(s *stream, h *holder, now int64) (moved bool) {
 func (p *plugin) carries(s *stream) bool {
 	before := s.carried
 	s.carried = p.host.bytesPast("request\x00total_size") + p.host.bytesPast("response\x00total_size")
-	return before != 0 && s.carried != before
+	return s.carried != before
 }

@@ -53,6 +53,16 @@ func (call Call) methods() []string {
 	return []string{"GET", "HEAD"}
 }
 
+// hostIsOff reports whether a rule keeps a request's host out of the session. Then the folder is not there
+// either, for scripts of that host must not learn who somebody is.
+func (c *Config) hostIsOff(r *Request, path string) bool {
+	if !c.byHost {
+		return false
+	}
+	rule, _ := c.rule(r, path)
+	return rule.Need == SessionOff && len(rule.Hosts) > 0
+}
+
 // decideCall says what becomes of a request for the filter's own folder. No rule holds there.
 func (c *Config) decideCall(r *Request, call Call, now int64) Decision {
 	switch {
@@ -82,7 +92,7 @@ func (c *Config) openPage(r *Request, call Call, now int64) Decision {
 	page := r.page(call)
 	path, _ := splitPath(page.Path)
 	rule, before := &c.open, 0
-	if path != "" {
+	if path != "" && !underPrefix(path, c.Browser.Path) {
 		rule, before, _ = c.ruleFor(&page, path)
 	}
 	d := c.openSession(r, now)

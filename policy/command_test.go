@@ -175,7 +175,7 @@ func TestCommandFaults(t *testing.T) {
 			reply := c.Respond(o, &Response{Status: 200, Commands: tt.values}, epoch, counting())
 			if tt.want != "" {
 				// A fault leaves nothing behind: no cookie, no id, and no word of the app's.
-				if diff := cmp.Diff(Reply{Reason: BadCommand, Fault: tt.want}, reply, cmp.AllowUnexported(Reply{})); diff != "" {
+				if diff := cmp.Diff(Reply{Reason: BadCommand, Fault: tt.want}, reply); diff != "" {
 					t.Error(diff)
 				}
 				return
@@ -241,7 +241,7 @@ func TestStartIsAllowed(t *testing.T) {
 			tt.resp.Commands = []string{`{"start":{"subject":"u"}}`}
 			reply := tt.c.Respond(&o, &tt.resp, epoch, tt.random)
 			if tt.want != "" {
-				if diff := cmp.Diff(Reply{Reason: BadCommand, Fault: tt.want}, reply, cmp.AllowUnexported(Reply{})); diff != "" {
+				if diff := cmp.Diff(Reply{Reason: BadCommand, Fault: tt.want}, reply); diff != "" {
 					t.Error(diff)
 				}
 			} else if reply.Reason != Started || len(reply.Cookies) == 0 {

@@ -49,7 +49,7 @@ func (c *Config) Decide(r *Request, now int64) Decision {
 	path, _ := splitPath(r.Path)
 	plain := c.plain(r, path)
 
-	if plain && !c.ReportOnly && underPrefix(path, c.Browser.Path) {
+	if plain && !c.ReportOnly && underPrefix(path, c.Browser.Path) && !c.hostIsOff(r, path) {
 		return c.decideCall(r, c.call(path), now)
 	}
 	// Before rules: a preflight never carries cookies, so asking it for a session would only break
@@ -103,7 +103,7 @@ func (c *Config) ruleFor(r *Request, path string) (rule *Rule, before int, canSt
 		return &c.strictest, 0, false
 	case c.canStart(r.Method, path):
 		return &c.open, 0, true
-	case c.isLogin(r, path) || underPrefix(path, c.Browser.Path):
+	case c.isLogin(r, path):
 		// The way in stays open whatever the rules say, or a redirect to it would loop.
 		return &c.open, 0, false
 	}

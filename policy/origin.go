@@ -46,7 +46,9 @@ func (c *Config) Keep(o *Origin, r *Request, d *Decision, now int64) {
 		copy(o.bound[:], d.Bound)
 	}
 	if c.Browser.Refresh && d.Live && d.Session.AuthenticatedAt != 0 && r.loadsDocument() {
-		o.page = strings.Clone(c.returnTo(r, Page))
+		if to := c.returnTo(r, Page); to == r.Path { // no other page can answer for this one
+			o.page = strings.Clone(to)
+		}
 	}
 	if len(c.Wrap) > 0 {
 		path, _ := splitPath(r.Path)

@@ -30,8 +30,9 @@ type Reply struct {
 	// Rotated and Changed, and with Ended where cookies of the app's go on as nobody's.
 	Reason  Reason
 	Session cookie.Session
-	// seen is when the person was last active, as the cookies that were written have it; 0: none say so.
-	seen int64
+	// Seen is when the person was last active (Unix seconds), as the cookies that were written have it; 0: none
+	// say so.
+	Seen int64
 	// Ended says that Origin's session is over by it: OK, Replaced or Ended.
 	Ended Reason
 	// Fault says what the app did wrong: always with BadCommand and TooLarge, else where a wrapped cookie
@@ -191,7 +192,7 @@ func (c *Config) write(o *Origin, r *Response, s cookie.Session, done Reason, no
 	if err != nil {
 		return c.unwritten(o, r, done, sealFault(err), now, random)
 	}
-	reply := Reply{Reason: done, Session: s, Cookies: []string{c.sessionCookie("", token, &s, now)}}
+	reply := Reply{Reason: done, Session: s, Seen: s.IssuedAt, Cookies: []string{c.sessionCookie("", token, &s, now)}}
 	if o.HadRenewed {
 		reply.Cookies = append(reply.Cookies, c.deletion(cookie.RenewedSuffix))
 	}
@@ -308,7 +309,7 @@ func (c *Config) touch(reply *Reply, o *Origin, s *cookie.Session, now int64) {
 	}
 	// Max-Age counts from the touch's own time, so parallel responses set one and the same cookie.
 	reply.Cookies = append(reply.Cookies, c.attributes.Set(c.Cookie.Name+cookie.TouchSuffix, token, c.maxAge(s, at)))
-	reply.Reason, reply.seen = cmp.Or(reply.Reason, Touched), at
+	reply.Reason, reply.Seen = cmp.Or(reply.Reason, Touched), max(reply.Seen, at)
 }
 
 // lives reports whether the request's session has not ended while the app was busy.
@@ -328,7 +329,7 @@ func (c *Config) renew(reply *Reply, o *Origin, s *cookie.Session, now int64, ra
 		return
 	}
 	reply.Cookies = append(reply.Cookies, c.sessionCookie(cookie.RenewedSuffix, string(o.bound[:])+"."+token, s, now))
-	reply.Reason, reply.seen = Renewed, max(reply.seen, s.IssuedAt)
+	reply.Reason, reply.Seen = Renewed, max(reply.Seen, s.IssuedAt)
 }
 
 func (c *Config) sessionCookie(suffix, token string, s *cookie.Session, now int64) string {

@@ -19,9 +19,9 @@ func (c *Config) Tell(o *Origin, r *Response, reply *Reply, now int64, set func(
 	if !c.Told(o) || r.cacheable(now) || reply.Ended != OK {
 		return false
 	}
-	d := Decision{Session: o.Session, Seen: max(o.slot, reply.seen), limit: o.limit}
+	d := Decision{Session: o.Session, Seen: max(o.slot, reply.Seen), limit: o.limit}
 	if reply.Session.StartedAt != 0 {
-		d.Session, d.Seen = reply.Session, max(d.Seen, reply.Session.IssuedAt)
+		d.Session = reply.Session
 	}
 	c.deadlines(&d)
 	if c.Browser.Headers {

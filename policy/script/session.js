@@ -139,7 +139,9 @@
 
   // Where another tab came first, the cookies that say why are gone. This page has known when, and by what.
   function why() {
-    if (!seen || status.state != "absent" || Date.now() < endAt) return "";
+    if (status.state.endsWith("_timeout")) return "/" + status.state;
+    // Answers count whole seconds.
+    if (!seen || status.state != "absent" || Date.now() < endAt - 2e3) return "";
     return final ? "/absolute_timeout" : "/idle_timeout";
   }
 
