@@ -13,7 +13,7 @@ FUZZTIME ?= 30s
 MINIFY := policy/script/session.js --minify --target=es2020 --charset=ascii --log-level=warning
 
 help: ## Show this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 build: $(WASM) ## Build dist/curfew.wasm, the filter that Envoy loads
 

@@ -182,11 +182,11 @@ func TestTellByPage(t *testing.T) {
 	c := policyOf(t, tells, pageRules)
 	b := alive(t, c, 4*minute)
 	for path, want := range map[string][][2]string{
-		"/page":                              inSeconds(900, 12*hour-240, "/page"),
-		"/page?x=1&y=%0d%0a":                 inSeconds(900, 12*hour-240, "/page?x=1&y=%0d%0a"),
-		"/short/x":                           inSeconds(300, 12*hour-240, "/short/x"),
-		"/brief":                             inSeconds(900, 30*minute-240, "/brief"),
-		"/poll":                              inSeconds(660, 12*hour-240, "/poll"),
+		"/page":              inSeconds(900, 12*hour-240, "/page"),
+		"/page?x=1&y=%0d%0a": inSeconds(900, 12*hour-240, "/page?x=1&y=%0d%0a"),
+		"/short/x":           inSeconds(300, 12*hour-240, "/short/x"),
+		"/brief":             inSeconds(900, 30*minute-240, "/brief"),
+		"/poll":              inSeconds(660, 12*hour-240, "/poll"),
 		// Another page's rule may be another.
 		"/page?x=<":                          inSeconds(900, 12*hour-240, "")[:2],
 		"/page?" + strings.Repeat("x", 2048): inSeconds(900, 12*hour-240, "")[:2],
