@@ -403,8 +403,11 @@ func checkLoops(t *testing.T, e *envoy, clk *clock, proto, command string) {
 		{"POST", "/login", 200},
 		{"GET", "/logout", 405},
 		{"POST", "/logout", 200},
-		{"GET", "/.session/", 200},
-		{"GET", "/.session/check", 200},
+		{"GET", "/.session/", 404},
+		{"GET", "/.session/status", 200},
+		{"GET", "/.session/end", 200},
+		{"GET", "/.session/end?/deep/down", 200},
+		{"GET", "/.session/end/idle_timeout?/.session/end?/login", 200},
 	} {
 		c := newClient(t, e, proto)
 		if command != "" {

@@ -115,7 +115,15 @@ func screenshots(t *testing.T, c *chromium) {
 	clk.advance(t, 26*time.Second)
 	x.open("/passive/")
 	take("countdown", "Hello, Alice")
-	clk.advance(t, 49*time.Second)
+	x.open("/")
+	for i, name := range []string{"passive", "admin", "active", "keepalive"} {
+		clk.advance(t, 5*time.Second)
+		x.click("[data-try=" + name + "]")
+		x.wait(name, fmt.Sprintf(`document.querySelectorAll("#log tbody tr").length === %d`, i+1))
+	}
+	x.wait("the table in sight", `(document.getElementById("log").scrollIntoView({ block: "end" }), true)`)
+	take("decisions", "answered by Curfew: ok")
+	clk.advance(t, 75*time.Second)
 	x.open("/passive/")
 	x.wait("a dialog", "!!dialog")
 	take("warning", "Stay signed in")
