@@ -1,7 +1,6 @@
 package filter_test
 
 import (
-	"context"
 	crand "crypto/rand"
 	"encoding/binary"
 	"maps"
@@ -39,16 +38,8 @@ func newStreamHost(t testing.TB, fields ...string) *streamHost {
 	if h.codec, err = cookie.NewCodec(cookie.Options{Name: name, Skew: 60}, []cookie.Key{{ID: "k1", Secret: h.secret}}); err != nil {
 		t.Fatal(err)
 	}
-	runtime := wazero.NewRuntimeWithConfig(h.ctx, wazero.NewRuntimeConfig().WithCompilationCache(compiled))
-	t.Cleanup(func() { _ = runtime.Close(context.Background()) })
-	module, err := runtime.CompileModule(h.ctx, wasmFile(t, ".wasm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.provide(runtime, module.ImportedFunctions())
-	if h.guest, err = runtime.InstantiateModule(h.ctx, module, wazero.NewModuleConfig().WithStartFunctions("_start")); err != nil {
-		t.Fatal(err)
-	}
+	h.spy = h.note
+	h.load(wasmFile(t, ".wasm"), wazero.NewRuntimeConfig().WithCompilationCache(compiled))
 	for _, f := range fields {
 		if !h.start(configOf(h.secret, f)) {
 			t.Fatalf("the filter does not start: %q", h.logged)
@@ -58,29 +49,7 @@ func newStreamHost(t testing.TB, fields ...string) *streamHost {
 	return h
 }
 
-// provide is wasmHost's, with the calls about streams besides.
-func (h *streamHost) provide(runtime wazero.Runtime, imports []api.FunctionDefinition) {
-	builders := map[string]wazero.HostModuleBuilder{}
-	for _, def := range imports {
-		module, name, _ := def.Import()
-		if builders[module] == nil {
-			builders[module] = runtime.NewHostModuleBuilder(module)
-		}
-		builders[module].NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, m api.Module, stack []uint64) {
-			h.note(name, m, stack)
-			status := h.serve(name, m, stack)
-			if len(def.ResultTypes()) > 0 {
-				stack[0] = status
-			}
-		}), def.ParamTypes(), def.ResultTypes()).Export(name)
-	}
-	for _, b := range builders {
-		if _, err := b.Instantiate(context.Background()); err != nil {
-			h.t.Fatal(err)
-		}
-	}
-}
-
+// note does what a host would with the calls about streams.
 func (h *streamHost) note(name string, m api.Module, arg []uint64) {
 	switch name {
 	case "proxy_set_effective_context":

@@ -35,7 +35,8 @@ type wasmHost struct {
 	reason          string      // the property that access logs read
 	logged          []string
 
-	calls   []string // host calls, with the header's name where there is one
+	spy     func(name string, m api.Module, arg []uint64) // is told of each call first; nil for none
+	calls   []string                                      // host calls, with the header's name where there is one
 	headers map[string]string
 	allocs  map[string]int // calls of the guest's allocator by stack
 }
@@ -135,6 +136,9 @@ func (h *wasmHost) provide(runtime wazero.Runtime, imports []api.FunctionDefinit
 			builders[module] = runtime.NewHostModuleBuilder(module)
 		}
 		builders[module].NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, m api.Module, stack []uint64) {
+			if h.spy != nil {
+				h.spy(name, m, stack)
+			}
 			status := h.serve(name, m, stack)
 			if len(def.ResultTypes()) > 0 {
 				stack[0] = status
