@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -68,6 +69,7 @@ type setup struct {
 	maxHeaders int               // request headers that Envoy takes; default: its own 100
 	trailers   bool              // request trailers pass over http/1.1, too
 	streams    bool              // the app gets requests in the protocol they came in, which gRPC needs
+	discovery  string            // a file from which Envoy gets the filter by ECDS; publish writes it
 }
 
 // envoy is a running one.
@@ -265,6 +267,7 @@ func bootstrap(t testing.TB, s setup, dir string) object {
 	}
 	return object{
 		"admin": object{"address": address("127.0.0.1", 0)},
+		"node":  object{"id": "test", "cluster": "test"}, // which discovery asks for
 		"static_resources": object{
 			"listeners": []any{listener(t, "http", s, nil), listener(t, "https", s, tls)},
 			"clusters":  []any{appCluster(s)},
@@ -343,14 +346,32 @@ func httpFilters(t testing.TB, s setup) []any {
 	if len(keys) > 0 {
 		vm["environment_variables"] = object{"host_env_keys": keys}
 	}
-	filters := []any{object{"name": "curfew", "typed_config": object{
-		"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+	curfew := object{"name": "curfew", "typed_config": object{
+		"@type": wasmType,
 		"config": object{"name": "curfew", "failure_policy": "FAIL_RELOAD", "vm_config": vm,
 			"configuration": object{"@type": "type.googleapis.com/google.protobuf.StringValue", "value": s.config}},
-	}}}
-	filters = append(filters, s.filters...)
+	}}
+	if s.discovery != "" {
+		publish(t, s.discovery, curfew)
+		source := object{"path_config_source": object{"path": s.discovery}, "resource_api_version": "V3"}
+		curfew = object{"name": "curfew", "config_discovery": object{"config_source": source, "type_urls": []string{wasmType}}}
+	}
+	filters := append([]any{curfew}, s.filters...)
 	return append(filters, object{"name": "envoy.filters.http.router", "typed_config": object{
 		"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}})
+}
+
+const wasmType = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
+
+// publish puts a filter where Envoy looks for it. It watches for files that are moved there.
+func publish(t testing.TB, file string, filter object) {
+	t.Helper()
+	resource := object{"@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"}
+	maps.Copy(resource, filter)
+	writeJSON(t, file+".new", object{"version_info": fmt.Sprint(time.Now().UnixNano()), "resources": []any{resource}})
+	if err := os.Rename(file+".new", file); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // certificate makes one for localhost that only this test knows.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -354,4 +355,29 @@ func TestStreamsExpireIn(t *testing.T) {
 	s.at("the remembered one", 2*time.Hour, 0)
 	over(shorter, longer, remembered)
 	s.ended(3, map[string]int{"idle_timeout": 3})
+}
+
+// A new config takes over from the next request on. What was opened under the older one is ended all the
+// same, by that one's limits, and follows what requests under the newer tell of the session.
+func TestStreamsOutliveConfig(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, setup{workers: 1, discovery: filepath.Join(t.TempDir(), "curfew.json")})
+	quiet, busy := s.in(`{"start":{"subject":"42"}}`), s.in(`{"start":{"subject":"42"}}`)
+	silent, moved := s.download("h2", "/download", quiet.saved()), s.download("http/1.1", "/download", busy.saved())
+	s.at("before the change", 10*time.Minute, 2)
+
+	s.setup.config = least(`"timeouts": {"idle": "3h"}`)
+	httpFilters(t, s.setup)
+	eventually(t, "the new config holds", func() bool {
+		return strings.Contains(quiet.do("GET", "/.session/status", "").body, fmt.Sprintf(`"idle_in":%d`, 170*60))
+	})
+	alive(t, busy, "a click")
+	s.at("a second before", 15*time.Minute-time.Second, 2)
+	s.at("idle", 15*time.Minute, 1)
+	silent.over()
+	s.at("a second before", 25*time.Minute-time.Second, 1)
+	moved.pass()
+	s.at("idle", 25*time.Minute, 0)
+	moved.over()
+	s.ended(2, map[string]int{"idle_timeout": 2})
 }
