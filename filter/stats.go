@@ -3,7 +3,7 @@ package filter
 import "github.com/curfew-proxy/curfew/policy"
 
 // stats are counts that this VM has not told the host yet. Telling costs a host call each, so a
-// tick does it for all requests of a second.
+// tick does it for all requests of half a second.
 type stats struct {
 	reasons [policy.ReasonCount]counter
 	events  [eventCount]counter

@@ -42,7 +42,7 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	}
 	p.config.Keep(&s.origin, &p.request, &d, now)
 	if d.Live && !p.config.ReportOnly && !d.CanStart {
-		// (Of two logins at once, the first ends the session that both came with, and not the second.)
+		// Not for a login: of two at once the first ends the session that both came with, and not the second.
 		s.lease = p.config.Lease(&d)
 		p.streams.join(s, d.Session.ID, d.Seen)
 		s.holder.follow(s.lease.Terms, d.Seen)
@@ -163,7 +163,7 @@ func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 	return types.ActionContinue // a cookie that cannot be written with care waits for the next
 }
 
-// respond is the rarer way: the app commands, or a cookie is to be written or taken.
+// respond is the longer way: the app commands, a cookie is to be written or taken, or the client to be told.
 func (s *stream) respond(headers [][2]string) types.Action {
 	p := s.plugin
 	p.readResponse(headers)

@@ -94,24 +94,22 @@ func (a *Answer) unauthorized() {
 }
 
 func (c *Config) refuse(a *Answer, r *Request, d *Decision) {
+	methods := c.Logout.Methods
+	if d.Call != NoCall {
+		methods = d.Call.methods()
+	}
 	switch {
 	case d.Reason == Unreadable:
 		a.Status = 431
 		a.problem("Request Header Fields Too Large", d.Reason, "")
-	case d.Reason == LogoutRefused && d.Call == NoCall && !contains(c.Logout.Methods, r.Method):
-		a.notAllowed(c.Logout.Methods, d.Reason)
-	case d.Call != NoCall && !contains(d.Call.methods(), r.Method):
-		a.notAllowed(d.Call.methods(), d.Reason)
+	case (d.Reason == LogoutRefused || d.Reason == CallRefused) && !contains(methods, r.Method):
+		a.Status = 405
+		a.add("allow", join(methods)) // RFC 9110, section 15.5.6
+		a.problem("Method Not Allowed", d.Reason, "")
 	default:
 		a.Status = 403
 		a.problem("Forbidden", d.Reason, "")
 	}
-}
-
-func (a *Answer) notAllowed(methods []string, reason Reason) {
-	a.Status = 405
-	a.add("allow", join(methods)) // RFC 9110, section 15.5.6
-	a.problem("Method Not Allowed", reason, "")
 }
 
 // BadGateway is the answer to a browser whose app spoke x-session wrongly. It says nothing of what

@@ -82,6 +82,11 @@ func (c *Config) decideCall(r *Request, call Call, now int64) Decision {
 	if call == KeepaliveCall && d.Live {
 		// Somebody said so, whatever the rule of the page says of its own loads.
 		c.slide(&d, r, &Rule{}, now)
+		if d.Active && now > d.Seen {
+			// To the second, or whoever answers a warning late in a slot would be warned again at once.
+			d.IdleAt += now - d.Seen
+			d.Seen, d.TouchAt, d.Slid = now, now, true
+		}
 	}
 	return d
 }

@@ -467,7 +467,7 @@ func TestStatusWritesNothing(t *testing.T) {
 	}
 }
 
-// Keepalive is activity: noted once a slot, with a renewal where that is due.
+// Keepalive is activity: noted to the second, with a renewal where that is due.
 func TestKeepaliveSlides(t *testing.T) {
 	keys := `"keys":[` + keyJSON("old", 0) + `,` + keyJSON("new", epoch-30*minute) + `]`
 	touched, renewed := []string{seen}, []string{seen, renewal}
@@ -482,9 +482,10 @@ func TestKeepaliveSlides(t *testing.T) {
 		idleIn  int64
 	}{
 		{"just logged in", "", Request{}, 0, -1, 0, nil, 15 * minute},
-		{"same slot", "", Request{}, 10 * minute, 0, 59, nil, 15*minute - 59},
+		{"same slot", "", Request{}, 10 * minute, 0, 59, touched, 15 * minute},
+		{"same second", "", Request{}, 10 * minute, 0, 0, nil, 15 * minute},
 		{"next slot", "", Request{}, 10 * minute, 0, 60, touched, 15 * minute},
-		{"rounded down", "", Request{}, 10 * minute, 0, 119, touched, 15*minute - 59},
+		{"late in a slot", "", Request{}, 10 * minute, 0, 119, touched, 15 * minute},
 		{"never touched", "", Request{}, 10 * minute, -1, 0, touched, 15 * minute},
 		{"on a passive page", `"rules":[{"path_prefix":"/poll","activity":"passive"}]`, Request{Referer: "https://" + site + "/poll"}, 10 * minute, 5 * minute, 0, touched, 15 * minute},
 		{"on a short page", `"rules":[{"path_prefix":"/poll","idle":"7m"}]`, Request{Referer: "https://" + site + "/poll"}, 10 * minute, 5 * minute, 0, touched, 7 * minute},

@@ -98,6 +98,7 @@ func (c *Config) serveEnd(r *Request, d *Decision, now int64) Answer {
 	a.add("cache-control", "no-store")
 	a.add("vary", "Cookie")
 	a.add("content-type", "text/html; charset=utf-8")
+	// (It also keeps the browser from asking for an icon, which a rule could take for activity.)
 	a.add("content-security-policy", "default-src 'none'; frame-ancestors 'self'")
 	a.add("refresh", c.refresh(min(d.IdleAt, d.ExpiresAt)-now, to))
 	a.Body = []byte(`<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +

@@ -6,7 +6,7 @@ import "github.com/curfew-proxy/curfew/cookie"
 // WebSockets, event streams and long downloads.
 type Streams struct {
 	IgnoreIdle bool // only the absolute timeout ends them
-	Activity   bool // what one carries, either way, counts as activity of all that the session has
+	Activity   bool // what one carries, either way, counts as activity of all streams of the session
 }
 
 // Lease is for how long a stream may go on. Of the zero Lease it never ends.

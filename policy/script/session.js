@@ -22,7 +22,8 @@
 
   // Milliseconds, all by Date.now(): a timer does not run while the computer sleeps.
   const STEP = 15e3; // between two looks at the clock: a long timer would be late after a sleep
-  const RETRY = 5e3;
+  const RETRY = 5e3; // and twice as long after each failure
+  const MOST = 60e3;
   const PATIENCE = 10e3; // for one request
   const THROTTLE = 20e3; // between two keepalives for activity
 
@@ -39,6 +40,7 @@
   let endAt = 0; // when the session will be over
   let final = false; // nothing can put that off
   let askedAt = 0;
+  let retry = RETRY;
   let lookedAt = 0;
   let timer;
 
@@ -55,8 +57,10 @@
     return (line = line.then(next, next));
   }
 
-  const ask = () => send("status");
-  const extend = () => send("keepalive", "POST");
+  // Of those who ask while a request still waits for its turn, all get its answer.
+  const waiting = {};
+  const ask = () => (waiting.status ??= send("status"));
+  const extend = () => (waiting.keepalive ??= send("keepalive", "POST"));
 
   async function request(path, method) {
     const control = new AbortController();
@@ -65,11 +69,12 @@
     let response;
     let answer;
     probe = method ? null : control;
+    waiting[path] = null;
     due = Infinity;
     try {
       // The filter answers for the page that the Referer names, so no policy of the page may hide it.
       response = await fetch(folder + path, {
-        method, cache: "no-store", referrerPolicy: "same-origin", signal: control.signal,
+        method, cache: "no-store", redirect: "manual", referrerPolicy: "same-origin", signal: control.signal,
       });
       answer = await response.json();
     } catch (error) {
@@ -78,8 +83,11 @@
     clearTimeout(patience);
     probe = null;
     if (answer?.idle_in >= 0) take(answer, at, method);
-    else if (answer && !status && response.status < 500) off = true;
-    else due = Date.now() + RETRY;
+    else if (answer && !status && response.status < 500 && response.status != 429) off = true;
+    else {
+      due = Date.now() + retry;
+      retry = Math.min(2 * retry, MOST);
+    }
     look();
     return status == answer ? answer : undefined;
   }
@@ -90,6 +98,7 @@
     const live = answer.state == "ok";
     const before = status && status.state == "ok";
     status = answer;
+    retry = RETRY;
     // Pages answer each other's words with a question only, and speak of a change only: it ends.
     if (before !== live || (kept && live)) tell(live ? "seen" : "over");
     if (live) takeLive(at, kept);
@@ -179,7 +188,7 @@
     try {
       channel = new BroadcastChannel("curfew:" + folder);
       channel.onmessage = ({ data }) => {
-        if (!off && (data == "over" || phase)) ask();
+        if (!off && (data == "over" ? status?.state == "ok" : phase)) ask();
       };
     } catch {
       // Too old a browser, or one that keeps tabs apart: each asks by itself when its time comes.
@@ -282,6 +291,7 @@
     };
     first.onclick = act;
     dialog.oncancel = (event) => {
+      if (!event.cancelable) return; // it closes in any case, which acts
       event.preventDefault();
       act();
     };

@@ -57,7 +57,13 @@ for (const event of ["curfew:warning", "curfew:extended"]) {
 }
 // Other tabs move the idle deadline, too. session.js tells them, and this, when it has kept a session or lost it.
 const tabs = new BroadcastChannel("curfew:/.session/");
-tabs.onmessage = ask;
+let asking = false; // many tabs may speak at once
+tabs.onmessage = async () => {
+  if (asking) return;
+  asking = true;
+  await ask();
+  asking = false;
+};
 document.addEventListener("visibilitychange", () => document.hidden || ask());
 setInterval(show, 250);
 show();
