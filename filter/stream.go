@@ -45,7 +45,7 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 		// Not for a login: of two at once the first ends the session that both came with, and not the second.
 		s.lease = p.config.Lease(&d)
 		p.streams.join(s, d.Session.ID, d.Seen)
-		s.holder.follow(s.lease.Terms, d.Seen)
+		s.holder.follow(s.lease.Terms)
 	}
 	p.forward(&d, now)
 	if d.Reason != policy.OK {
@@ -215,20 +215,22 @@ func (s *stream) note(reply *policy.Reply) {
 // pass tells the other streams of the session what became of it.
 func (s *stream) pass(reply *policy.Reply) {
 	t, h := s.plugin.streams, s.holder
+	if h == nil { // it is none of them
+		if reply.Ended != policy.OK {
+			t.end(s.origin.Session.ID, reply.Ended)
+		}
+		return
+	}
+	h.seen = max(h.seen, reply.Seen)
 	switch {
-	case reply.Ended != policy.OK && h == nil:
-		t.end(s.origin.Session.ID, reply.Ended)
-	case h == nil:
 	case reply.Ended != policy.OK:
 		h.over = reply.Ended // which may have a newer id by now
 		t.leave(s)           // its own response is none of what must end
-	case reply.Reason == policy.Rotated:
-		t.rename(h, reply.Session.ID)
-		h.follow(s.plugin.config.Terms(&reply.Session), reply.Seen)
-	case reply.Reason == policy.Changed:
-		h.follow(s.plugin.config.Terms(&reply.Session), reply.Seen)
-	default:
-		h.seen = max(h.seen, reply.Seen)
+	case reply.Reason == policy.Rotated || reply.Reason == policy.Changed:
+		if reply.Reason == policy.Rotated {
+			t.rename(h, reply.Session.ID)
+		}
+		h.follow(s.plugin.config.Terms(&reply.Session))
 	}
 }
 

@@ -94,9 +94,8 @@ func (t *streams) rename(h *holder, id cookie.ID) {
 	t.link(h)
 }
 
-// follow takes what is newer of a session.
-func (h *holder) follow(terms policy.Terms, seen int64) {
-	h.seen = max(h.seen, seen)
+// follow takes what a session says of its end, unless it has said so later.
+func (h *holder) follow(terms policy.Terms) {
 	if terms.Revision >= h.terms.Revision {
 		h.terms = terms
 	}

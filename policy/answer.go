@@ -26,10 +26,7 @@ type Answer struct {
 // Answer turns a decision other than Pass into a reply to that request at now (Unix seconds).
 func (c *Config) Answer(r *Request, d *Decision, now int64) Answer {
 	asker := r.asker()
-	a := Answer{GRPC: noGRPC}
-	// No cache may keep what depended on a cookie (RFC 9111, section 3.5 does not cover cookies).
-	a.add("cache-control", "no-store")
-	a.add("vary", "Cookie")
+	a := personal()
 	switch d.Verdict {
 	case Logout:
 		if d.Call == LogoutCall && asker != Page {
@@ -52,6 +49,15 @@ func (c *Config) Answer(r *Request, d *Decision, now int64) Answer {
 	if d.Drop {
 		a.setCookies(c.Deletions(len(r.Jar.Renewed) > 0))
 	}
+	return a
+}
+
+// personal begins an answer that depended on a cookie, which no cache may keep (RFC 9111, section 3.5 does not
+// cover cookies).
+func personal() Answer {
+	a := Answer{Status: 200, GRPC: noGRPC}
+	a.add("cache-control", "no-store")
+	a.add("vary", "Cookie")
 	return a
 }
 

@@ -218,13 +218,16 @@ func (c *Config) deadlines(d *Decision) {
 	s := &d.Session
 	t := c.limits(s)
 	d.IdleAt = d.Seen + limit(t.Idle, s.Idle, d.limit.Idle)
-	d.ExpiresAt = s.StartedAt + limit(t.Absolute, s.Absolute, d.limit.Absolute)
-	if s.Subject == "" && s.Wrapped != "" {
-		// Who is logged in by the app's own cookie is so for as long as that lasts.
-		if until := s.AuthenticatedUntil(); until != 0 {
-			d.ExpiresAt = min(d.ExpiresAt, until)
-		}
+	d.ExpiresAt = shorter(s.StartedAt+limit(t.Absolute, s.Absolute, d.limit.Absolute), wrappedUntil(s))
+}
+
+// wrappedUntil is how long somebody is logged in by the app's own cookie, in Unix seconds: as long as that
+// lasts. 0 where it does not say, or somebody is logged in by name.
+func wrappedUntil(s *cookie.Session) int64 {
+	if s.Subject != "" || s.Wrapped == "" {
+		return 0
 	}
+	return s.AuthenticatedUntil()
 }
 
 // timeout is which deadline has passed first; OK where neither has.

@@ -124,7 +124,7 @@ func stricter(a, b *Rule) Rule {
 	return out
 }
 
-// shorter returns the lesser of two durations of which 0 means none.
+// shorter returns the lesser of two durations, or the sooner of two times, of which 0 means none.
 func shorter(a, b int64) int64 {
 	if a == 0 || b != 0 && b < a {
 		return b

@@ -31,7 +31,7 @@ const (
 )
 
 func (c *Config) serveStatus(r *Request, d *Decision, now int64, random func([]byte) error) (Answer, Reason) {
-	a := Answer{Status: 200, GRPC: noGRPC}
+	a := personal()
 	if d.Call == KeepaliveCall && !d.Live {
 		a.unauthorized()
 	}
@@ -53,8 +53,6 @@ func (c *Config) serveStatus(r *Request, d *Decision, now int64, random func([]b
 
 // status writes the document that scripts read.
 func (c *Config) status(a *Answer, r *Request, d *Decision, now int64) {
-	a.add("cache-control", "no-store")
-	a.add("vary", "Cookie")
 	a.add("content-type", "application/json")
 	a.add("x-content-type-options", "nosniff")
 	idle, absolute, warn := int64(0), int64(0), int64(0)
@@ -94,9 +92,7 @@ func (c *Config) serveEnd(r *Request, d *Decision, now int64) Answer {
 		return c.Answer(&page, &told, now)
 	}
 	to := c.returnTo(&page, Page)
-	a := Answer{Status: 200, GRPC: noGRPC}
-	a.add("cache-control", "no-store")
-	a.add("vary", "Cookie")
+	a := personal()
 	a.add("content-type", "text/html; charset=utf-8")
 	// (It also keeps the browser from asking for an icon, which a rule could take for activity.)
 	a.add("content-security-policy", "default-src 'none'; frame-ancestors 'self'")
@@ -124,7 +120,7 @@ func (c *Config) presumed(r *Request, d *Decision) Reason {
 
 // loggedOut tells a script that it did what a page would be redirected for.
 func (c *Config) loggedOut(r *Request, d *Decision, now int64) Answer {
-	a := Answer{Status: 200, GRPC: noGRPC}
+	a := personal()
 	c.status(&a, r, d, now)
 	a.setCookies(c.Deletions(len(r.Jar.Renewed) > 0))
 	return a

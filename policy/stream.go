@@ -37,11 +37,10 @@ func (c *Config) Lease(d *Decision) Lease {
 func (c *Config) Terms(s *cookie.Session) Terms { return terms(s, c.Revoke.at(s)) }
 
 func terms(s *cookie.Session, revokedAt int64) Terms {
-	t := Terms{Revision: s.Revision, remember: s.Remember, startedAt: s.StartedAt, idle: s.Idle, absolute: s.Absolute, revokedAt: revokedAt}
-	if s.Subject == "" && s.Wrapped != "" {
-		t.until = s.AuthenticatedUntil()
+	return Terms{
+		Revision: s.Revision, remember: s.Remember, startedAt: s.StartedAt, idle: s.Idle, absolute: s.Absolute,
+		until: wrappedUntil(s), revokedAt: revokedAt,
 	}
-	return t
 }
 
 // Over says at now why a stream ends whose person was last active at seen (Unix seconds); OK where it
