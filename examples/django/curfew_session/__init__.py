@@ -2,7 +2,9 @@
 
 import json
 
+from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY as HASH
 from django.contrib.auth import SESSION_KEY as USER
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions import middleware
@@ -123,6 +125,8 @@ class SessionMiddleware(middleware.SessionMiddleware):
             meta["HTTP_COOKIE"] = f"{meta.get('HTTP_COOKIE', '')}; {settings.SESSION_COOKIE_NAME}={session.session_key or ''}"
 
     def process_response(self, request, response):
+        if _changes_password(request):
+            request.session.logged_in = True
         if request.session.accessed:
             patch_vary_headers(response, ("Cookie",))
         command = request.session.command()
@@ -130,6 +134,17 @@ class SessionMiddleware(middleware.SessionMiddleware):
         if command and (response.status_code < 500 or "end" in command):
             response.headers["X-Session"] = _header(command)
         return response
+
+
+def _changes_password(request):
+    """The feed ends a person's sessions by when they started, so the one that changes the password begins anew.
+
+    Django calls that page by this name, the admin's too. Elsewhere the hash also changes with SECRET_KEY, and no session may start.
+    """
+    if not apps.is_installed("curfew_session.revocation") or request.method != "POST":
+        return False
+    match, session = request.resolver_match, request.session
+    return bool(match) and match.url_name == "password_change" and session.get(HASH) != session._saved.get(HASH)
 
 
 def _header(command):

@@ -7,7 +7,10 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
+    "curfew_session.revocation",
 ]
+CURFEW_FEED_TOKEN = "for tests only, of some length".replace(" ", "-")
+ROOT_URLCONF = "tests.urls"
 MIDDLEWARE = [
     "curfew_session.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
