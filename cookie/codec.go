@@ -73,6 +73,7 @@ func NewCodec(opt Options, keys []Key) (*Codec, error) {
 		if c.key(k.ID) != nil {
 			return nil, &KeyError{k.ID, ErrDuplicateKey}
 		}
+		ck.number = len(c.keys)
 		c.keys = append(c.keys, ck)
 	}
 	return c, nil
@@ -110,6 +111,8 @@ func (c *Codec) SigningKey(now int64) string {
 // Opened says what opening a session token found.
 type Opened struct {
 	Session Session
+	// Key is the number of the key, as they were given, that it was under.
+	Key int
 	// Current is false when the token should be written again because it is under a key other than
 	// the signing one.
 	Current bool
@@ -141,7 +144,7 @@ func (c *Codec) Open(token string, now int64) (o Opened, err error) {
 	if o.Session.IssuedAt > now+c.opt.Skew {
 		return Opened{}, ErrTime
 	}
-	o.Current = k == c.signing(now)
+	o.Key, o.Current = k.number, k == c.signing(now)
 	return o, nil
 }
 
@@ -238,8 +241,8 @@ func (c *Codec) Seal(s *Session, now int64, random func([]byte) error) (string, 
 		body = append(payload, c.mac(k.signed, prefix, payload)...)
 	}
 	token := prefix + base64url.EncodeToString(body)
-	// It must leave room to be renewed.
-	if len(c.opt.Name)+renewalRoom+len(token) > MaxPair {
+	// It must leave room to be renewed, under whatever key comes next.
+	if len(c.opt.Name)+renewalRoom+len(token)+MaxKeyID-len(k.id) > MaxPair {
 		return "", ErrTooLarge
 	}
 	return token, nil

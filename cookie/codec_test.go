@@ -91,7 +91,8 @@ func TestSealErrors(t *testing.T) {
 	}
 	// 4096 bytes hold 3038 of body under a two-byte key id and with room for a renewal; the rest of the
 	// payload is 57.
-	exact := map[bool]int{false: 3038 - 32 - 57, true: 3038 - 40 - 57}
+	longID := strings.Repeat("k", MaxKeyID)
+	exact := map[bool]int{false: 3027 - 32 - 57, true: 3027 - 40 - 57}
 	random := func([]byte) error { return failing }
 	for _, sealed := range []bool{false, true} {
 		cases := []struct {
@@ -105,8 +106,9 @@ func TestSealErrors(t *testing.T) {
 			{"no key yet", later, testSession(), fixedNonce, ErrKey},
 			{"key retired", gone, testSession(), fixedNonce, ErrKey},
 			{"random source fails", testKey("a"), testSession(), random, map[bool]error{true: failing}[sealed]},
-			{"fits exactly", testKey("ab"), big(exact[sealed]), fixedNonce, nil},
-			{"a byte too large", testKey("ab"), big(exact[sealed] + 1), fixedNonce, ErrTooLarge},
+			{"fits exactly", testKey(longID), big(exact[sealed]), fixedNonce, nil},
+			{"a byte too large", testKey(longID), big(exact[sealed] + 1), fixedNonce, ErrTooLarge},
+			{"a byte too large for the longest key id", testKey("a"), big(exact[sealed] + 1), fixedNonce, ErrTooLarge},
 			{"payload over 4096", testKey("a"), big(MaxPair), fixedNonce, ErrTooLarge},
 			{"data over 65535", testKey("a"), big(1 << 17), fixedNonce, ErrTooLarge},
 		}

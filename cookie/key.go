@@ -65,6 +65,7 @@ func ValidKeyID(id string) bool {
 // noise to another.
 type codecKey struct {
 	id                    string
+	number                int // among those given
 	signFrom, verifyUntil int64
 	// prefixes as they stand in a token, `1s.KID.` and so on: they are part of what is authenticated.
 	signedPrefix, sealedPrefix, touchPrefix string

@@ -22,30 +22,32 @@ type seen struct {
 // newApp starts an app of two headers. It answers with what it received; a request's query can make
 // it set response headers (`set=Name: value`) and a status (`status=`).
 func newApp(t testing.TB) string {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		q, _ := url.ParseQuery(string(body))
-		if len(q) == 0 {
-			q = r.URL.Query()
-		}
-		for _, line := range q["set"] {
-			name, value, _ := strings.Cut(line, ": ")
-			w.Header().Add(name, value)
-		}
-		w.Header().Set("content-type", "application/json")
-		switch q.Get("status") {
-		case "":
-		case "401":
-			w.WriteHeader(401)
-		case "303":
-			w.WriteHeader(303)
-		case "500":
-			w.WriteHeader(500)
-		}
-		_ = json.NewEncoder(w).Encode(seen{r.Method, r.URL.RequestURI(), r.Header})
-	}))
+	srv := httptest.NewServer(http.HandlerFunc(echo))
 	t.Cleanup(srv.Close)
 	return srv.Listener.Addr().String()
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	q, _ := url.ParseQuery(string(body))
+	if len(q) == 0 {
+		q = r.URL.Query()
+	}
+	for _, line := range q["set"] {
+		name, value, _ := strings.Cut(line, ": ")
+		w.Header().Add(name, value)
+	}
+	w.Header().Set("content-type", "application/json")
+	switch q.Get("status") {
+	case "":
+	case "401":
+		w.WriteHeader(401)
+	case "303":
+		w.WriteHeader(303)
+	case "500":
+		w.WriteHeader(500)
+	}
+	_ = json.NewEncoder(w).Encode(seen{r.Method, r.URL.RequestURI(), r.Header})
 }
 
 // client is a browser as far as cookies go. It follows no redirect.
@@ -92,6 +94,12 @@ type reply struct {
 // do sends a request; headers are lines `name: value`.
 func (c *client) do(method, path, body string, headers ...string) reply {
 	c.t.Helper()
+	res, err := c.send(method, path, body, headers...)
+	return c.read(res, err)
+}
+
+func (c *client) send(method, path, body string, headers ...string) (*http.Response, error) {
+	c.t.Helper()
 	req, err := http.NewRequest(method, c.base+path, strings.NewReader(body))
 	if err != nil {
 		c.t.Fatal(err)
@@ -104,8 +112,7 @@ func (c *client) do(method, path, body string, headers ...string) reply {
 		}
 		req.Header[http.CanonicalHeaderKey(name)] = append(req.Header[http.CanonicalHeaderKey(name)], value)
 	}
-	res, err := c.http.Do(req)
-	return c.read(res, err)
+	return c.http.Do(req)
 }
 
 // read reads a response to its end.

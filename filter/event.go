@@ -19,7 +19,7 @@ func (p *plugin) logRotate(before, after *cookie.Session) {
 }
 
 func (p *plugin) logEnd(s *cookie.Session, reason policy.Reason) {
-	if p.ended.add(s.ID) {
+	if p.logged.add(s.ID) {
 		p.logEvent(sessionEnd, reason, s, "")
 	}
 }
@@ -46,12 +46,18 @@ func (p *plugin) logEvent(e event, reason policy.Reason, s *cookie.Session, more
 	proxywasm.LogInfo(`{"curfew":"` + eventText[e] + `","reason":"` + reason.String() + `","session":"` + s.ID.Hash() + `"` + more + `}`)
 }
 
-// reasonProperty is read in access logs as %FILTER_STATE(wasm.curfew_reason:PLAIN)%; where it is
-// absent the request had a live session.
-var reasonProperty = []string{"curfew_reason"}
+// What access logs read as %FILTER_STATE(wasm.NAME:PLAIN)%. Where there is no reason the request had a live
+// session, which costs no call.
+var (
+	reasonProperty  = []string{"curfew_reason"}
+	sessionProperty = []string{"curfew_session"}
+)
 
-// tell gives the reason to the access log. A live session costs no call.
-func (p *plugin) tell(r policy.Reason) {
-	// The last one counts: what a response did says more than what its request met.
+// tell gives the reason to the access log, and the session's hash, if it was one; the log's lines about it have
+// the same. The last one counts: what a response did says more than what its request met.
+func (p *plugin) tell(r policy.Reason, id cookie.ID) {
 	_ = proxywasm.SetProperty(reasonProperty, []byte(r.String()))
+	if id != (cookie.ID{}) {
+		_ = proxywasm.SetProperty(sessionProperty, []byte(id.Hash()))
+	}
 }

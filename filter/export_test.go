@@ -20,7 +20,7 @@ func TestExports(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"_start", "proxy_abi_version_0_2_0", "proxy_on_configure", "proxy_on_context_create", "proxy_on_delete", "proxy_on_log",
+		"_start", "proxy_abi_version_0_2_0", "proxy_on_configure", "proxy_on_context_create", "proxy_on_delete", "proxy_on_http_call_response", "proxy_on_log",
 		"proxy_on_memory_allocate", "proxy_on_request_headers", "proxy_on_request_trailers", "proxy_on_response_headers",
 		"proxy_on_tick", "proxy_on_vm_start",
 	}

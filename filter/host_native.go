@@ -55,6 +55,11 @@ func (h *host) defineMetric(kind uint32, name string) (uint32, bool) {
 
 func (h *host) addMetric(id uint32, n int64) { proxywasm.MetricGauge(id).Add(n) }
 
+func (h *host) setMetric(id uint32, value uint64) {
+	g := proxywasm.MetricGauge(id)
+	g.Add(int64(value) - g.Value())
+}
+
 func (h *host) metric(id uint32) uint64 { return proxywasm.MetricCounter(id).Value() }
 
 // The SDK's emulated host has no streams to close; the tests of them run the module.

@@ -40,6 +40,9 @@ func proxyDefineMetric(kind uint32, name unsafe.Pointer, nameSize uint32, id uns
 //go:wasmimport env proxy_increment_metric
 func proxyIncrementMetric(id uint32, offset int64) uint32
 
+//go:wasmimport env proxy_record_metric
+func proxyRecordMetric(id uint32, value uint64) uint32
+
 //go:wasmimport env proxy_get_metric
 func proxyGetMetric(id uint32, value unsafe.Pointer) uint32
 
@@ -82,6 +85,8 @@ func (h *host) defineMetric(kind uint32, name string) (uint32, bool) {
 }
 
 func (h *host) addMetric(id uint32, n int64) { proxyIncrementMetric(id, n) }
+
+func (h *host) setMetric(id uint32, value uint64) { proxyRecordMetric(id, value) }
 
 func (h *host) metric(id uint32) uint64 {
 	h.value = 0

@@ -9,7 +9,7 @@ import "github.com/curfew-proxy/curfew/policy"
 func (p *plugin) readRequest() bool {
 	jar := p.request.Jar
 	jar.Reset()
-	p.request = policy.Request{Jar: jar}
+	p.request = policy.Request{Jar: jar, Heard: &p.heard}
 	p.hostile = p.hostile[:0]
 	list, ok := p.host.requestHeaders()
 	if !ok {
@@ -22,87 +22,11 @@ func (p *plugin) readRequest() bool {
 			break
 		}
 		n++
-		p.take(name, value)
+		if p.config.Take(&p.request, name, value) {
+			p.hostile = append(p.hostile, name)
+		}
 	}
 	return n > 0 && !list.broken
-}
-
-// take notes one request header.
-func (p *plugin) take(name, value string) {
-	if name == "cookie" {
-		p.request.Jar.Add(value)
-		return
-	}
-	if field := field(&p.request, name); field != nil {
-		*field = value
-		return
-	}
-	if p.config.Ours(name) {
-		p.hostile = append(p.hostile, name)
-		if name == policy.ActivityHeader {
-			p.request.Activity = value
-		}
-	}
-}
-
-// field is where a header's value goes, by length first, for most headers are none of these.
-func field(r *policy.Request, name string) *string {
-	switch len(name) {
-	case 5:
-		if name == ":path" {
-			return &r.Path
-		}
-	case 6:
-		switch name {
-		case "accept":
-			return &r.Accept
-		case "origin":
-			return &r.Origin
-		}
-	case 7:
-		switch name {
-		case ":method":
-			return &r.Method
-		case ":scheme":
-			return &r.Scheme
-		case "referer":
-			return &r.Referer
-		case "upgrade":
-			return &r.Upgrade
-		case "purpose":
-			return &r.Purpose
-		}
-	case 10:
-		if name == ":authority" {
-			return &r.Authority
-		}
-	case 11:
-		if name == "sec-purpose" {
-			return &r.SecPurpose
-		}
-	case 12:
-		if name == "content-type" {
-			return &r.ContentType
-		}
-	case 13:
-		if name == "if-none-match" {
-			return &r.IfNoneMatch
-		}
-	case 14:
-		switch name {
-		case "sec-fetch-dest":
-			return &r.FetchDest
-		case "sec-fetch-mode":
-			return &r.FetchMode
-		case "sec-fetch-site":
-			return &r.FetchSite
-		}
-	case 29:
-		if name == "access-control-request-method" {
-			return &r.RequestMethod
-		}
-	}
-	return nil
 }
 
 // headerList walks the host's serialised headers in place (proxy-wasm ABI 0.2.0): a count, the

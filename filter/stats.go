@@ -1,13 +1,17 @@
 package filter
 
-import "github.com/curfew-proxy/curfew/policy"
+import (
+	"github.com/curfew-proxy/curfew/cookie"
+	"github.com/curfew-proxy/curfew/policy"
+)
 
 // stats are counts that this VM has not told the host yet. Telling costs a host call each, so a
 // tick does it for all requests of half a second.
 type stats struct {
 	reasons [policy.ReasonCount]counter
 	events  [eventCount]counter
-	pages   uint32 // metric id
+	keys    []counter // by the number of the key in the config
+	pages   uint32    // metric id
 	told    uint64
 }
 
@@ -24,7 +28,7 @@ const (
 )
 
 // define reports false where the host takes no metrics.
-func (s *stats) define(h *host) (ok bool) {
+func (s *stats) define(h *host, keys []cookie.Key) (ok bool) {
 	for r := range s.reasons {
 		if ok = s.reasons[r].define(h, policy.Reason(r).String()); !ok {
 			return false
@@ -32,6 +36,12 @@ func (s *stats) define(h *host) (ok bool) {
 	}
 	for e := range s.events {
 		if ok = s.events[e].define(h, eventText[e]); !ok {
+			return false
+		}
+	}
+	s.keys = make([]counter, len(keys))
+	for i := range keys {
+		if ok = s.keys[i].define(h, "key_"+policy.CounterName(keys[i].ID)); !ok {
 			return false
 		}
 	}
@@ -52,6 +62,27 @@ func (c *counter) flush(h *host) {
 	}
 }
 
+// gauge is a number that goes up and down; of several workers' the last one's counts.
+type gauge struct {
+	name  string // kept, as a counter's
+	id    uint32
+	value int64
+}
+
+func (g *gauge) define(h *host, name string) (ok bool) {
+	g.name = counterPrefix + name
+	g.value = -1 // an older config's may stand there
+	g.id, ok = h.defineMetric(metricGauge, g.name)
+	return ok
+}
+
+func (g *gauge) set(h *host, value int64) {
+	if value != g.value {
+		g.value = value
+		h.setMetric(g.id, uint64(max(value, 0)))
+	}
+}
+
 func (s *stats) count(r policy.Reason) { s.reasons[r].pending++ }
 
 func (s *stats) flush(h *host) {
@@ -60,6 +91,9 @@ func (s *stats) flush(h *host) {
 	}
 	for e := range s.events {
 		s.events[e].flush(h)
+	}
+	for i := range s.keys {
+		s.keys[i].flush(h)
 	}
 	s.flushPages(h)
 }

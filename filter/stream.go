@@ -1,6 +1,8 @@
 package filter
 
 import (
+	"cmp"
+
 	"github.com/tetratelabs/proxy-wasm-go-sdk/proxywasm"
 	"github.com/tetratelabs/proxy-wasm-go-sdk/proxywasm/types"
 
@@ -34,6 +36,9 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	now := p.world.Now()
 	d := p.config.Decide(&p.request, now)
 	p.stats.count(d.Reason)
+	if d.Found {
+		p.stats.keys[d.Key].pending++
+	}
 	if d.Found && d.Drop {
 		p.logEnd(&d.Session, d.Reason)
 	}
@@ -49,7 +54,7 @@ func (s *stream) OnHttpRequestHeaders(int, bool) types.Action {
 	}
 	p.forward(&d, now)
 	if d.Reason != policy.OK {
-		p.tell(d.Reason)
+		p.tell(d.Reason, d.Session.ID)
 	}
 	return types.ActionContinue
 }
@@ -80,11 +85,7 @@ func (p *plugin) forward(d *policy.Decision, now int64) {
 	if p.request.Jar.Cut {
 		p.forwardCookies()
 	}
-	// At least one header that only we set goes to every app: a guard behind us demands it, and by the
-	// usual mapping that is who it is from, or this.
-	if n := p.config.Headers(d, now, setRequestHeader); n == 0 || d.Session.Subject == "" {
-		setRequestHeader(policy.ReasonHeader, d.Reason.String())
-	}
+	p.config.Headers(d, now, setRequestHeader)
 }
 
 // forwardCookies writes the Cookie lines without ours, and with what the session wraps.
@@ -110,9 +111,10 @@ func (s *stream) answer(d *policy.Decision, now int64) types.Action {
 		s.serve(d, now)
 		return types.ActionPause
 	}
-	p.tell(d.Reason)
+	p.tell(d.Reason, d.Session.ID)
 	if d.Reason == policy.LoggedOut && d.Found {
 		p.streams.end(d.Session.ID, d.Reason)
+		p.block(&d.Session)
 	}
 	send(p.config.Answer(&p.request, d, now))
 	return types.ActionPause
@@ -129,7 +131,7 @@ func (s *stream) serve(d *policy.Decision, now int64) {
 		p.streams.saw(d.Session.ID, d.Seen)
 	}
 	if d.Reason != policy.OK {
-		p.tell(d.Reason)
+		p.tell(d.Reason, d.Session.ID)
 	}
 	send(answer)
 }
@@ -194,21 +196,22 @@ func (s *stream) note(reply *policy.Reply) {
 			p.stats.count(reply.Ended)
 		}
 		p.logEnd(&o.Session, reply.Ended)
+		p.block(&o.Session)
 	}
 	s.pass(reply)
 	switch reply.Reason {
 	case policy.Opened, policy.Started:
 		p.logStart(&reply.Session, reply.Reason)
-		p.tell(reply.Reason)
+		p.tell(reply.Reason, reply.Session.ID)
 	case policy.Rotated:
 		p.logRotate(&o.Session, &reply.Session)
-		p.tell(reply.Reason)
+		p.tell(reply.Reason, reply.Session.ID)
 	case policy.Ended, policy.TooLarge:
 		if reply.Session.StartedAt != 0 {
 			p.stats.count(policy.Opened)
 			p.logStart(&reply.Session, policy.Opened)
 		}
-		p.tell(reply.Reason)
+		p.tell(reply.Reason, cmp.Or(o.Session.ID, reply.Session.ID))
 	}
 }
 
@@ -230,13 +233,13 @@ func (s *stream) pass(reply *policy.Reply) {
 		if reply.Reason == policy.Rotated {
 			t.rename(h, reply.Session.ID)
 		}
-		h.follow(s.plugin.config.Terms(&reply.Session))
+		h.follow(s.plugin.config.Terms(&reply.Session, &s.plugin.heard))
 	}
 }
 
 func (s *stream) badGateway(fault policy.Fault) types.Action {
 	proxywasm.LogError("curfew: 502, the app broke a rule: " + string(fault))
-	s.plugin.tell(policy.BadCommand)
+	s.plugin.tell(policy.BadCommand, s.origin.Session.ID)
 	if s.plugin.config.ReportOnly {
 		return types.ActionContinue
 	}

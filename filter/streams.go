@@ -165,9 +165,32 @@ func (p *plugin) watch(s *stream, h *holder, now int64) (moved bool) {
 	s.closing = true
 	p.stats.events[streamEnd].pending++
 	p.host.setContext(s.id)
-	p.tell(reason)
+	p.tell(reason, h.id)
 	p.host.closeStream()
 	return true
+}
+
+// revokeStreams holds what is under way against a list. Of configs with the same feed, older ones too: another
+// feed may be about other people.
+func (p *plugin) revokeStreams(list *policy.Revocations) {
+	for i := range p.streams.heads {
+		for h := p.streams.heads[i]; h != nil; h = h.next {
+			if s := h.ofFeed(p.feed.key); s != nil {
+				session := s.origin.Session
+				session.ID = h.id // which may be newer
+				h.terms.Revoke(list, &session)
+			}
+		}
+	}
+}
+
+// ofFeed is one that was opened under a config with that feed, or nil.
+func (h *holder) ofFeed(key string) *stream {
+	s := h.first
+	for s != nil && s.plugin.feed.key != key {
+		s = s.after
+	}
+	return s
 }
 
 // carries reports whether a stream has carried anything since it was last asked.

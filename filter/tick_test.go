@@ -32,8 +32,16 @@ type streamHost struct {
 // newStreamHost starts a filter for each of these configs, all in one VM.
 func newStreamHost(t testing.TB, fields ...string) *streamHost {
 	t.Helper()
-	h := &streamHost{wasmHost: emptyWasmHost(t), secret: make([]byte, 32), reasons: map[uint64]string{}, carried: map[uint64]uint64{}}
-	_, _ = crand.Read(h.secret)
+	secret := make([]byte, 32)
+	_, _ = crand.Read(secret)
+	return newStreamWorker(t, newShared(), secret, fields...)
+}
+
+// newStreamWorker is the same as one of several workers.
+func newStreamWorker(t testing.TB, with *shared, secret []byte, fields ...string) *streamHost {
+	t.Helper()
+	h := &streamHost{wasmHost: emptyWasmHost(t), secret: secret, reasons: map[uint64]string{}, carried: map[uint64]uint64{}}
+	h.shared = with
 	var err error
 	if h.codec, err = cookie.NewCodec(cookie.Options{Name: name, Skew: 60}, []cookie.Key{{ID: "k1", Secret: h.secret}}); err != nil {
 		t.Fatal(err)
@@ -41,12 +49,18 @@ func newStreamHost(t testing.TB, fields ...string) *streamHost {
 	h.spy = h.note
 	h.load(wasmFile(t, ".wasm"), wazero.NewRuntimeConfig().WithCompilationCache(compiled))
 	for _, f := range fields {
-		if !h.start(configOf(h.secret, f)) {
-			t.Fatalf("the filter does not start: %q", h.logged)
-		}
-		h.plugins = append(h.plugins, h.plugin)
+		h.add(f)
 	}
 	return h
+}
+
+// add starts a filter with one more config in the same VM.
+func (h *streamHost) add(fields string) {
+	h.t.Helper()
+	if !h.start(configOf(h.secret, fields)) {
+		h.t.Fatalf("the filter does not start: %q", h.logged)
+	}
+	h.plugins = append(h.plugins, h.plugin)
 }
 
 // note does what a host would with the calls about streams.
@@ -61,7 +75,9 @@ func (h *streamHost) note(name string, m api.Module, arg []uint64) {
 		}
 		h.closed = append(h.closed, h.context)
 	case "proxy_set_property":
-		h.reasons[h.context] = read(m, arg[2], arg[3])
+		if read(m, arg[0], arg[1]) == "curfew_reason" {
+			h.reasons[h.context] = read(m, arg[2], arg[3])
+		}
 	case "proxy_get_property":
 		if path := read(m, arg[0], arg[1]); path != "request\x00total_size" && path != "response\x00total_size" {
 			h.t.Errorf("it asks for %q", path)
@@ -154,7 +170,7 @@ func told(calls []string) (out []string) {
 	return out
 }
 
-// A tick with nothing under way costs nothing, one with streams that live on a look at the clock, and
+// A tick asks what sessions ended elsewhere. One with streams that live on costs a look at the clock, too, and
 // with activity two figures of each.
 func TestTickCalls(t *testing.T) {
 	h := newStreamHost(t, "", `, "streams": {"activity": true}`)
@@ -170,8 +186,8 @@ func TestTickCalls(t *testing.T) {
 			}
 			ids = append(ids, h.open(plugin, none)) // without a session
 			h.tick(plugin)                          // tells the counters
-			if want = nil; open > 0 {
-				want = []string{"clock_time_get"}
+			if want = []string{"proxy_get_shared_data"}; open > 0 {
+				want = append(want, "clock_time_get")
 				for range open {
 					want = append(want, watching...)
 				}
@@ -209,8 +225,8 @@ func TestTickCloses(t *testing.T) {
 	if !slices.Equal(closed, []uint64{a, b}) || h.reasons[a] != "idle_timeout" || h.reasons[b] != "idle_timeout" || h.reasons[c] != "" {
 		t.Errorf("closed %v, want %v; %v", closed, []uint64{a, b}, h.reasons)
 	}
-	one := []string{"proxy_set_effective_context", "proxy_set_property", "proxy_close_stream"}
-	want := append(append(append([]string{"clock_time_get"}, one...), one...), "proxy_set_effective_context")
+	one := []string{"proxy_set_effective_context", "proxy_set_property", "proxy_set_property", "proxy_close_stream"}
+	want := append(append(append([]string{"proxy_get_shared_data", "clock_time_get"}, one...), one...), "proxy_set_effective_context")
 	if diff := cmp.Diff(want, told(h.calls)); diff != "" {
 		t.Error(diff)
 	}
@@ -224,7 +240,7 @@ func TestTickCloses(t *testing.T) {
 	}
 	h.done(c)
 	h.tick(0)
-	if h.tick(0); len(h.calls) > 0 {
+	if h.tick(0); !slices.Equal(h.calls, []string{"proxy_get_shared_data"}) {
 		t.Errorf("with nothing left: %v", h.calls)
 	}
 }

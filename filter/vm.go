@@ -17,18 +17,21 @@ type World struct {
 
 // New returns the VM context to register with proxywasm.SetVMContext. The zero World is the real
 // one: the host's clock and randomness, and the VM's environment.
-func New(w World) types.VMContext { return &vm{world: w} }
+func New(w World) types.VMContext {
+	return &vm{world: w}
+}
 
 type vm struct {
 	types.DefaultVMContext
 	world World
 	// streams are those of all configs: what was opened under an older one follows requests under the newer.
 	streams streams
+	ends    ended // the same holds for these
 }
 
 // NewPluginContext implements types.VMContext.
 func (v *vm) NewPluginContext(id uint32) types.PluginContext {
-	p := &plugin{id: id, world: v.world, streams: &v.streams}
+	p := &plugin{id: id, world: v.world, streams: &v.streams, ends: &v.ends}
 	p.world.fill(&p.host)
 	return p
 }
@@ -42,7 +45,10 @@ type plugin struct {
 	config  *policy.Config
 	stats   stats
 	streams *streams
-	ended   recent
+	ends    *ended
+	feed    feed
+	heard   policy.Heard
+	logged  recent
 
 	// One request is decided at a time, so they share what it takes.
 	request  policy.Request
@@ -67,8 +73,10 @@ func (p *plugin) OnPluginStart(size int) types.OnPluginStartStatus {
 		return types.OnPluginStartStatusFailed
 	}
 	p.config = config
+	p.heard.Ended = &p.ends.known
 	p.request.Jar = config.NewJar()
-	if !p.stats.define(&p.host) || proxywasm.SetTickPeriodMilliSeconds(tickMillis) != nil {
+	p.catchUp()
+	if !p.stats.define(&p.host, config.Keys) || !p.listen() || proxywasm.SetTickPeriodMilliSeconds(tickMillis) != nil {
 		proxywasm.LogCritical("curfew does not start: the host gives no metrics or no timer")
 		return types.OnPluginStartStatusFailed
 	}
@@ -81,6 +89,8 @@ const tickMillis = 500
 
 // OnTick implements types.PluginContext.
 func (p *plugin) OnTick() {
+	p.catchUp()
+	p.poll()
 	p.endStreams()
 	p.stats.flush(&p.host)
 }

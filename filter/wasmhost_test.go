@@ -35,6 +35,12 @@ type wasmHost struct {
 	reason          string      // the property that access logs read
 	logged          []string
 
+	shared      *shared
+	questions   []question  // that it put to other clusters
+	callHeaders [][2]string // headers of the answer to one, and its body
+	callBody    string
+	unreachable bool // there is no such cluster
+
 	spy     func(name string, m api.Module, arg []uint64) // is told of each call first; nil for none
 	calls   []string                                      // host calls, with the header's name where there is one
 	headers map[string]string
@@ -42,9 +48,57 @@ type wasmHost struct {
 }
 
 const (
-	wasmOK       = 0
-	wasmNotFound = 1
+	wasmOK          = 0
+	wasmNotFound    = 1
+	wasmBadArgument = 2
+	wasmCasMismatch = 8
 )
+
+// shared is what all workers of an Envoy have together: data, as proxy-wasm-cpp-host's shared_data.cc keeps it,
+// and metrics.
+type shared struct {
+	data    map[string]sharedValue
+	version uint32
+	metrics map[string]uint64
+	names   []string // of the metrics, by id
+}
+
+type sharedValue struct {
+	text    string
+	version uint32
+}
+
+func newShared() *shared {
+	return &shared{data: map[string]sharedValue{}, metrics: map[string]uint64{}}
+}
+
+// set refuses a version that is neither 0 nor the value's. An absent one takes any.
+func (s *shared) set(key, text string, version uint32) (status uint64) {
+	if v, ok := s.data[key]; ok && version != 0 && version != v.version {
+		return wasmCasMismatch
+	}
+	s.version++
+	s.data[key] = sharedValue{text, s.version}
+	return wasmOK
+}
+
+// define gives a metric its id, the same to all.
+func (s *shared) define(name string) (id uint32) {
+	at := slices.Index(s.names, name)
+	if at < 0 {
+		at = len(s.names)
+		s.names = append(s.names, name)
+	}
+	return uint32(at)
+}
+
+// question is a request of the filter's own.
+type question struct {
+	cluster string
+	headers [][2]string
+	timeout uint32 // milliseconds
+	id      uint64
+}
 
 // compiled keeps what machine code the module became, for all hosts.
 var compiled = wazero.NewCompilationCache()
@@ -67,7 +121,7 @@ func newListeningHost(t testing.TB) *wasmHost {
 }
 
 func emptyWasmHost(t testing.TB) *wasmHost {
-	return &wasmHost{t: t, ctx: context.Background(), next: 1, now: costNow, headers: map[string]string{}, allocs: map[string]int{}}
+	return &wasmHost{t: t, ctx: context.Background(), next: 1, now: costNow, headers: map[string]string{}, allocs: map[string]int{}, shared: newShared()}
 }
 
 // getenv is os.Getenv of the guest.
@@ -156,7 +210,12 @@ func (h *wasmHost) provide(runtime wazero.Runtime, imports []api.FunctionDefinit
 func (h *wasmHost) serve(name string, m api.Module, arg []uint64) (status uint64) {
 	switch name {
 	case "proxy_get_buffer_bytes":
-		h.hand(m, []byte(h.config), arg[3], arg[4])
+		text := h.config
+		if uint32(arg[0]) == 4 { // of the answer to a question
+			from := min(int(uint32(arg[1])), len(h.callBody))
+			text = h.callBody[from:min(from+int(uint32(arg[2])), len(h.callBody))]
+		}
+		h.hand(m, []byte(text), arg[3], arg[4])
 	case "clock_time_get":
 		m.Memory().WriteUint64Le(uint32(arg[2]), uint64(h.now)*1e9)
 	case "random_get":
@@ -173,14 +232,62 @@ func (h *wasmHost) serve(name string, m api.Module, arg []uint64) (status uint64
 	case "proxy_log":
 		h.logged = append(h.logged, read(m, arg[1], arg[2]))
 	case "proxy_set_property":
-		h.reason = read(m, arg[2], arg[3])
+		if read(m, arg[0], arg[1]) == "curfew_reason" {
+			h.reason = read(m, arg[2], arg[3])
+		}
 	case "proxy_send_local_response":
 		h.local, h.toClient = uint32(arg[0]), deserialisePairs(read(m, arg[5], arg[6]))
+	case "proxy_get_shared_data", "proxy_set_shared_data", "proxy_http_call":
+		status = h.serveShared(name, m, arg)
 	default:
-		name, status = h.serveHeaders(name, m, arg)
+		if strings.HasSuffix(name, "_metric") {
+			h.serveMetric(name, m, arg)
+		} else {
+			name, status = h.serveHeaders(name, m, arg)
+		}
 	}
 	h.calls = append(h.calls, name)
 	return status
+}
+
+// serveShared is for what goes beyond one worker: the others, and other clusters.
+func (h *wasmHost) serveShared(name string, m api.Module, arg []uint64) (status uint64) {
+	key := read(m, arg[0], arg[1])
+	switch name {
+	case "proxy_get_shared_data":
+		v, ok := h.shared.data[key]
+		if !ok {
+			return wasmNotFound
+		}
+		h.hand(m, []byte(v.text), arg[2], arg[3])
+		m.Memory().WriteUint32Le(uint32(arg[4]), v.version)
+	case "proxy_set_shared_data":
+		return h.shared.set(key, read(m, arg[2], arg[3]), uint32(arg[4]))
+	case "proxy_http_call":
+		if h.unreachable {
+			return wasmBadArgument
+		}
+		id := uint64(len(h.questions) + 1)
+		h.questions = append(h.questions, question{key, deserialisePairs(read(m, arg[2], arg[3])), uint32(arg[8]), id})
+		m.Memory().WriteUint32Le(uint32(arg[9]), uint32(id))
+	}
+	return wasmOK
+}
+
+func (h *wasmHost) serveMetric(name string, m api.Module, arg []uint64) {
+	if name == "proxy_define_metric" {
+		m.Memory().WriteUint32Le(uint32(arg[3]), h.shared.define(read(m, arg[1], arg[2])))
+		return
+	}
+	metric := h.shared.names[uint32(arg[0])]
+	switch name {
+	case "proxy_increment_metric":
+		h.shared.metrics[metric] += arg[1]
+	case "proxy_record_metric":
+		h.shared.metrics[metric] = arg[1]
+	case "proxy_get_metric":
+		m.Memory().WriteUint64Le(uint32(arg[1]), h.shared.metrics[metric])
+	}
 }
 
 // serveHeaders is for calls about headers, and adds to such a call's name the header's.
@@ -189,8 +296,11 @@ func (h *wasmHost) serveHeaders(name string, m api.Module, arg []uint64) (call s
 		return name, wasmOK
 	}
 	list := &h.toApp
-	if uint32(arg[0]) == 2 { // the upper half of a 32-bit argument is anything
+	switch uint32(arg[0]) { // the upper half of a 32-bit argument is anything
+	case 2:
 		list = &h.toClient
+	case 6:
+		list = &h.callHeaders
 	}
 	if name == "proxy_get_header_map_pairs" {
 		if h.unreadable {

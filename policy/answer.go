@@ -108,6 +108,10 @@ func (c *Config) refuse(a *Answer, r *Request, d *Decision) {
 	case d.Reason == Unreadable:
 		a.Status = 431
 		a.problem("Request Header Fields Too Large", d.Reason, "")
+	case d.Reason == FeedStale:
+		a.Status = 503
+		a.add("retry-after", strconv.FormatInt(c.Revoke.Feed.Interval, 10)) // RFC 9110, section 10.2.3
+		a.problem("Service Unavailable", d.Reason, "")
 	case (d.Reason == LogoutRefused || d.Reason == CallRefused) && !contains(methods, r.Method):
 		a.Status = 405
 		a.add("allow", join(methods)) // RFC 9110, section 15.5.6

@@ -79,6 +79,9 @@ func (c *Config) decideCall(r *Request, call Call, now int64) Decision {
 	}
 	d := c.openPage(r, call, now)
 	d.Verdict, d.Call = Serve, call
+	if d.Reason == FeedStale {
+		d.Verdict = Refuse // it may be alive: a page that hears so asks again
+	}
 	if call == KeepaliveCall && d.Live {
 		// Somebody said so, whatever the rule of the page says of its own loads.
 		c.slide(&d, r, &Rule{}, now)

@@ -39,7 +39,7 @@ const (
 	FaultNoSession  Fault = "there is no live session here; only set begins one, where the config has anonymous: true"
 	FaultOff        Fault = "a wrapped cookie is lost: the app does not get to see the session on this path"
 	FaultTooLarge   Fault = "the session does not fit into a cookie of 4096 bytes"
-	FaultNoKey      Fault = "no key signs yet: the first sign_from is in the future"
+	FaultNoKey      Fault = "no key signs now: the first sign_from is in the future, or the last verify_until is past"
 	FaultRandomness Fault = "the source of randomness failed"
 )
 

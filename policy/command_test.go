@@ -228,7 +228,7 @@ func TestStartIsAllowed(t *testing.T) {
 		{"plain http, allowed", insecure, Request{Method: "POST", Path: "/login", Scheme: "http"}, Response{Status: 200}, counting(), ""},
 		{"LG-178 age", c, post, Response{Status: 200, Age: "10"}, counting(), FaultStored},
 		{"LG-178 age 0", c, post, Response{Status: 200, Age: "0"}, counting(), FaultStored},
-		{"no key signs yet", late, post, Response{Status: 200}, counting(), FaultNoKey},
+		{"no key signs", late, post, Response{Status: 200}, counting(), FaultNoKey},
 		{"no randomness", c, post, Response{Status: 200}, noRandom, FaultRandomness},
 		{"no randomness, sealed", sealed, post, Response{Status: 200}, noRandom, FaultRandomness},
 		{"no randomness for the nonce", sealed, post, Response{Status: 200}, idOnly(), FaultRandomness},

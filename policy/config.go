@@ -77,28 +77,6 @@ type LogoutRoute struct {
 	Methods        []string
 }
 
-// Revoke is the config's `revoke`: what ends sessions that no timeout has ended yet.
-type Revoke struct {
-	Before   int64
-	Subjects map[string]int64
-}
-
-// at is when the first of the times comes, or came, that ends the session, in Unix seconds; 0: none. A time
-// that is still to come revokes nothing yet, or no login would last until then.
-func (v *Revoke) at(s *cookie.Session) int64 {
-	at := int64(0)
-	if s.StartedAt < v.Before {
-		at = v.Before
-	}
-	if len(v.Subjects) == 0 {
-		return at
-	}
-	if before, ok := v.Subjects[s.Subject]; ok && s.StartedAt < before {
-		at = shorter(at, before)
-	}
-	return at
-}
-
 // NewJar returns an empty jar for this config's cookies.
 func (c *Config) NewJar() *cookie.Jar { return cookie.NewJar(c.Cookie.Name, c.Wrap...) }
 

@@ -22,6 +22,8 @@ type Decision struct {
 	Session cookie.Session
 	// Bound is what a renewal says of the client's session cookie. It lives as long.
 	Bound string
+	// Key is the number of the key, among the config's, that its token was under.
+	Key int
 	// Found says that Session is one of ours, alive or not; Live that the app shall see it.
 	Found, Live bool
 	// Seen is when the person was last active, as of this request; IdleAt and ExpiresAt are when the
@@ -82,7 +84,7 @@ func (c *Config) Decide(r *Request, now int64) Decision {
 		d.Live, d.Drop = alive, false
 	case held.Need == SessionOptional:
 		// The app serves strangers here; it sees one.
-	case d.Reason == Forbidden:
+	case d.Reason == Forbidden || d.Reason == FeedStale:
 		d.Verdict = Refuse
 	default:
 		d.Verdict = Login
@@ -135,18 +137,28 @@ func (c *Config) openSession(r *Request, now int64) (d Decision) {
 	o, token, ok := c.pick(jar, now)
 	if !ok {
 		// Where something was planted beside ours, a deletion would take ours and leave that.
-		return Decision{Reason: Invalid, Drop: len(jar.Sessions) == 1 && !jar.Hostile}
+		return Decision{Reason: Invalid, Drop: len(jar.Sessions) == 1 && !jar.Hostile && !c.unknown(jar, now)}
 	}
-	d = Decision{Session: o.Session, Found: true, Bound: cookie.BoundTo(token)}
+	d = Decision{Session: o.Session, Key: o.Key, Found: true, Bound: cookie.BoundTo(token)}
 	s := &d.Session
 	d.Seen = s.IssuedAt
 	touchCurrent := c.seen(jar, &d, now)
 	c.deadlines(&d)
-	d.revokedAt = c.Revoke.at(s)
+	d.revokedAt = c.revokedAt(r.Heard, s)
 	if d.Reason = d.timeout(now); d.revokedAt != 0 && d.revokedAt <= now {
 		d.Reason = Revoked
 	}
-	if d.Drop = d.Reason != OK; d.Drop {
+	if d.Reason != OK {
+		d.Drop = d.Reason != IdleTimeout || !c.touchedElsewhere(jar, s.ID, now)
+		return d
+	}
+	switch {
+	case r.Heard.ended(s.ID, now):
+		d.Reason = Revoked // its cookies were deleted then: to do so again could hit the next login's
+	case c.stale(r.Heard, now):
+		d.Reason = FeedStale
+	}
+	if d.Reason != OK {
 		return d
 	}
 	d.Renew = !o.Current || now-s.IssuedAt >= c.Timeouts.Rotate
@@ -193,6 +205,25 @@ func (c *Config) pick(jar *cookie.Jar, now int64) (best cookie.Opened, token str
 	}
 	return best, token, ok
 }
+
+// unknown reports whether the one token that came as a session may be good on another proxy, which has the next key
+// already, or whose clock is right. It is not ours to delete then.
+func (c *Config) unknown(jar *cookie.Jar, now int64) bool {
+	_, err := c.codec.Open(jar.Sessions[0], now)
+	return elsewhere(err)
+}
+
+// touchedElsewhere reports whether such a proxy may know of later activity.
+func (c *Config) touchedElsewhere(jar *cookie.Jar, id cookie.ID, now int64) bool {
+	for _, token := range jar.Touches {
+		if _, _, err := c.codec.OpenTouch(token, id, now); elsewhere(err) {
+			return true
+		}
+	}
+	return false
+}
+
+func elsewhere(err error) bool { return err == cookie.ErrKey || err == cookie.ErrTime }
 
 func newer(a, b *cookie.Session) bool {
 	return a.Revision > b.Revision || a.Revision == b.Revision && a.IssuedAt > b.IssuedAt

@@ -24,6 +24,8 @@ func outcomeOf(d Decision) outcome { return outcome{d.Reason, d.Verdict, d.Live,
 var (
 	passes  = outcome{OK, Pass, true, false}
 	noneHas = outcome{Absent, Login, false, false}
+	// A proxy that lacks a key, or whose clock is slow, must not take a session from all others.
+	goodElsewhere = outcome{Invalid, Login, false, false}
 )
 
 func dead(r Reason) outcome { return outcome{r, Login, false, true} }
@@ -494,7 +496,7 @@ func TestScope(t *testing.T) {
 		{"RP-128 no audience", policyOf(t), dead(Invalid)},
 		{"another cookie name", policyOf(t, `"audience":"shop"`, `"cookie":{"name":"__Host-other"}`), dead(Invalid)},
 		{"TM-78 sealed to signed", policyOf(t, `"audience":"shop"`, `"cookie":{"mode":"sealed"}`), dead(Invalid)},
-		{"TM-65 key unknown", policyOf(t, `"audience":"shop"`, `"keys":[`+keyJSON("b", 0)+`]`), dead(Invalid)},
+		{"TM-65 key unknown", policyOf(t, `"audience":"shop"`, `"keys":[`+keyJSON("b", 0)+`]`), goodElsewhere},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			line := c.Cookie.Name + "=" + mint(t, tt.issuer, someone(epoch-minute))
@@ -583,17 +585,17 @@ func TestTime(t *testing.T) {
 		expiresIn    int64
 	}{
 		{"TI-105 issued at now+skew", epoch + 60, epoch, 0, passes, 12*hour + 60},
-		{"TI-106 issued at now+skew+1", epoch + 61, epoch, 0, dead(Invalid), 0},
+		{"TI-106 issued at now+skew+1", epoch + 61, epoch, 0, goodElsewhere, 0},
 		{"TI-108 2^31-1", 1<<31 - 1, 1<<31 - 1, 0, passes, 12 * hour},
 		{"TI-108 2^31", 1 << 31, 1 << 31, 0, passes, 12 * hour},
 		{"TI-108 over 2^31", 1<<31 - 60, 1<<31 + 60, 1 << 31, passes, 12*hour - 120},
 		{"TI-108 2^32", 1 << 32, 1 << 32, 0, passes, 12 * hour},
 		{"TI-109 now 2^63-1", epoch, 1<<63 - 1, epoch, dead(Invalid), 0},
-		{"TI-109 now -2^63", epoch, -1 << 63, epoch, dead(Invalid), 0},
+		{"TI-109 now -2^63", epoch, -1 << 63, epoch, goodElsewhere, 0},
 		{"TI-109 latest time of a token", cookie.MaxTime, cookie.MaxTime, 0, passes, 12 * hour},
 		{"TI-112 seen ahead within skew", epoch - minute, epoch, epoch + 60, passes, 12*hour - 60},
-		{"TI-112 seen ahead beyond skew", epoch - 15*minute, epoch, epoch + 61, dead(IdleTimeout), 0},
-		{"TI-118 clock an hour back", epoch, epoch - hour, 0, dead(Invalid), 0},
+		{"TI-112 seen ahead beyond skew", epoch - 15*minute, epoch, epoch + 61, deadHere(IdleTimeout), 0},
+		{"TI-118 clock an hour back", epoch, epoch - hour, 0, goodElsewhere, 0},
 		{"TI-118 and forth again", epoch, epoch + minute, 0, passes, 12*hour - 60},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -745,7 +747,8 @@ func TestValidPathAllocatesNothing(t *testing.T) {
 		d := c.Decide(asked, epoch+30)
 		o.Forget()
 		c.Keep(&o, asked, &d, epoch+30)
-		ok = ok && d.Live && o.Idle() && c.Headers(&d, epoch+30, set) == 1
+		ok = ok && d.Live && o.Idle()
+		c.Headers(&d, epoch+30, set)
 	})
 	if !ok || subject != "user-42" {
 		t.Fatalf("not the valid path: subject %q", subject)
@@ -796,8 +799,8 @@ func FuzzDecide(f *testing.F) {
 				t.Fatalf("live without a cookie of ours: %+v", d)
 			}
 		}
-		c.Headers(&d, now, func(_, value string) {
-			if !d.Live || strings.ContainsAny(value, "\r\n\x00") {
+		c.Headers(&d, now, func(name, value string) {
+			if !d.Live && name != ReasonHeader || strings.ContainsAny(value, "\r\n\x00") {
 				t.Fatalf("header %q for %+v", value, d)
 			}
 		})

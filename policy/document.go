@@ -11,9 +11,17 @@ import (
 // session document.
 type Header struct{ Name, Path string }
 
-// Headers calls set with each configured header that has a value for this decision, and reports how
-// many that were. The common mapping, the subject alone, builds nothing.
-func (c *Config) Headers(d *Decision, now int64, set func(name, value string)) (n int) {
+// Headers calls set with what the app is told of this decision: each configured header that has a value. At least
+// one header that only Curfew sets goes to every app, for a guard behind it demands one: by the usual mapping
+// that is who it is from, or why nobody. That mapping builds nothing.
+func (c *Config) Headers(d *Decision, now int64, set func(name, value string)) {
+	if n := c.mapped(d, now, set); n == 0 || d.Session.Subject == "" {
+		set(ReasonHeader, d.Reason.String())
+	}
+}
+
+// mapped is the part of Headers that a live session has, and reports how many they were.
+func (c *Config) mapped(d *Decision, now int64, set func(name, value string)) (n int) {
 	if !d.Live {
 		return 0
 	}

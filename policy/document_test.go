@@ -10,7 +10,7 @@ import (
 )
 
 // headersOf is what the app gets of s.
-func headersOf(t *testing.T, config string, s cookie.Session, lines ...string) (map[string]string, int) {
+func headersOf(t *testing.T, config string, s cookie.Session, lines ...string) map[string]string {
 	t.Helper()
 	c := policyOf(t, config, `"rules":[{"path_prefix":"/","session":"optional"}]`)
 	if s.StartedAt != 0 {
@@ -18,7 +18,8 @@ func headersOf(t *testing.T, config string, s cookie.Session, lines ...string) (
 	}
 	d := c.Decide(ask(c, Request{}, lines...), epoch)
 	got := map[string]string{}
-	return got, c.Headers(&d, epoch, func(name, value string) { got[name] = value })
+	c.Headers(&d, epoch, func(name, value string) { got[name] = value })
+	return got
 }
 
 func TestHeaders(t *testing.T) {
@@ -52,10 +53,11 @@ func TestHeaders(t *testing.T) {
 			want := map[string]string{}
 			if tt.want != "" {
 				want["x-it"] = tt.want
+			} else {
+				want[ReasonHeader] = "ok"
 			}
-			got, n := headersOf(t, `"headers":{"x-it":"`+tt.path+`"}`, s)
-			if diff := cmp.Diff(want, got); diff != "" || n != len(want) {
-				t.Errorf("%d headers: %s", n, diff)
+			if diff := cmp.Diff(want, headersOf(t, `"headers":{"x-it":"`+tt.path+`"}`, s)); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
@@ -65,9 +67,9 @@ func TestDocument(t *testing.T) {
 	s := with(epoch-90, func(s *cookie.Session) {
 		s.Data, s.Remember, s.Subject, s.Revision = `{"a":{"b":[1]},"ü":"😀"}`, true, `Zoë "x" \ </script>`, 7
 	})
-	got, n := headersOf(t, `"headers":{"x-session":"@this","x-session-subject":"subject"}`, s)
-	if n != 2 || got["x-session-subject"] != s.Subject {
-		t.Fatalf("%d headers: %v", n, got)
+	got := headersOf(t, `"headers":{"x-session":"@this","x-session-subject":"subject"}`, s)
+	if len(got) != 2 || got["x-session-subject"] != s.Subject {
+		t.Fatal(got)
 	}
 	for i := range len(got["x-session"]) {
 		if b := got["x-session"][i]; b < ' ' || b >= 0x7f {
@@ -89,26 +91,26 @@ func TestDocument(t *testing.T) {
 }
 
 func TestDocumentWithoutData(t *testing.T) {
-	got, _ := headersOf(t, `"headers":{"x-session":"@this","x-data":"data"}`, someone(epoch))
+	got := headersOf(t, `"headers":{"x-session":"@this","x-data":"data"}`, someone(epoch))
 	if !json.Valid([]byte(got["x-session"])) || got["x-data"] != "{}" {
 		t.Errorf("got %v", got)
 	}
 }
 
-func TestNobodyHasNoHeaders(t *testing.T) {
+func TestNobodyHasAReasonOnly(t *testing.T) {
 	all := `"headers":{"x-session":"@this","x-session-subject":"subject"}`
 	for name, s := range map[string]cookie.Session{
 		"absent":           {},
 		"idle_timeout":     someone(epoch - hour),
 		"absolute_timeout": with(epoch-13*hour, func(s *cookie.Session) { s.IssuedAt = epoch }),
 	} {
-		if got, n := headersOf(t, all, s); n != 0 || len(got) != 0 {
-			t.Errorf("%s: %v", name, got)
+		if diff := cmp.Diff(map[string]string{ReasonHeader: name}, headersOf(t, all, s)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
 		}
 	}
 	anonymous := with(epoch, func(s *cookie.Session) { s.Subject, s.AuthenticatedAt = "", 0 })
-	if got, n := headersOf(t, `"headers":{"x-session-subject":"subject"}`, anonymous); n != 0 {
-		t.Errorf("anonymous: %v", got)
+	if diff := cmp.Diff(map[string]string{ReasonHeader: "ok"}, headersOf(t, `"headers":{"x-session-subject":"subject"}`, anonymous)); diff != "" {
+		t.Errorf("anonymous: %s", diff)
 	}
 }
 

@@ -22,8 +22,11 @@ func (p *parser) keys(root *object, env func(string) string) (keys []cookie.Key)
 		}
 		k.Secret = o.secret(env)
 		for _, other := range keys {
-			if other.ID == k.ID {
+			switch {
+			case other.ID == k.ID:
 				o.fail("id", "another key has this id; give each its own, such as the month it begins to sign")
+			case CounterName(other.ID) == CounterName(k.ID):
+				o.fail("id", "another key's id differs in - and _ only, which counters cannot tell apart; rename one")
 			}
 			if string(other.Secret) == string(k.Secret) {
 				o.fail(o.secretField(), "another key has the same secret, so changing keys would change nothing; make one with `openssl rand -base64 32`")
@@ -36,6 +39,9 @@ func (p *parser) keys(root *object, env func(string) string) (keys []cookie.Key)
 	}
 	return keys
 }
+
+// CounterName is a key's id as names of metrics can have it.
+func CounterName(id string) string { return strings.ReplaceAll(id, "-", "_") }
 
 // secretText reads one of secret_env and secret; "" where an error was noted. No error repeats any of it.
 func (o *object) secretText(env func(string) string) string {

@@ -95,7 +95,7 @@ func (p *parser) config(v gjson.Result, env func(string) string) *Config {
 	c.HeaderMap = headerMap(root)
 	c.Browser = browserConfig(root.child("browser", "path", "subject", "warn", "refresh", "headers"), c.Cookie.Path)
 	c.Streams = streams(root.child("streams", "idle", "activity"))
-	c.Revoke = revoke(root.child("revoke", "before", "subjects"))
+	c.Revoke = p.revoke(root.child("revoke", "before", "subjects", "feed"), env)
 	return c
 }
 
@@ -183,21 +183,6 @@ func streams(o *object) Streams {
 		o.fail("activity", "does nothing where streams.idle is ignore; leave either out")
 	}
 	return s
-}
-
-func revoke(o *object) Revoke {
-	r := Revoke{Before: o.time("before")}
-	subjects := o.child("subjects")
-	for _, subject := range subjects.names {
-		if subject == "" || !cookie.ValidSubject(subject) {
-			subjects.fail(subject, "must be the name of a subject: 1 to 256 bytes, no control characters, no space at either end")
-		}
-		if r.Subjects == nil {
-			r.Subjects = make(map[string]int64, len(subjects.names))
-		}
-		r.Subjects[subject] = subjects.time(subject)
-	}
-	return r
 }
 
 func (p *parser) rules(root *object) (rules []Rule) {

@@ -44,18 +44,21 @@ const (
 
 // The following put a few fields into an otherwise minimal config.
 
-func withTop(more string) string      { return `{` + keysPart + `,` + loginPart + `,` + more + `}` }
-func withKeys(list string) string     { return `{"keys":` + list + `,` + loginPart + `}` }
-func withKey(more string) string      { return withKeys(`[{"id":"a",` + more + `}]`) }
-func withTwo(a, b string) string      { return withKeys(`[{` + a + `},{` + b + `}]`) }
-func withLogin(f string) string       { return `{` + keysPart + `,"login":{` + f + `}}` }
-func withCookie(f string) string      { return withTop(`"cookie":{` + f + `}`) }
-func withTimes(f string) string       { return withTop(`"timeouts":{` + f + `}`) }
-func withLogout(f string) string      { return withTop(`"logout":{` + f + `}`) }
-func withRule(f string) string        { return withTop(`"rules":[{` + f + `}]`) }
-func withHeader(f string) string      { return withTop(`"headers":{` + f + `}`) }
-func withWrap(more string) string     { return withTop(`"cookie":{"mode":"sealed"},"wrap":` + more) }
-func withDjango(f string) string      { return withTop(`"django_messages":{` + f + `}`) }
+func withTop(more string) string  { return `{` + keysPart + `,` + loginPart + `,` + more + `}` }
+func withKeys(list string) string { return `{"keys":` + list + `,` + loginPart + `}` }
+func withKey(more string) string  { return withKeys(`[{"id":"a",` + more + `}]`) }
+func withTwo(a, b string) string  { return withKeys(`[{` + a + `},{` + b + `}]`) }
+func withLogin(f string) string   { return `{` + keysPart + `,"login":{` + f + `}}` }
+func withCookie(f string) string  { return withTop(`"cookie":{` + f + `}`) }
+func withTimes(f string) string   { return withTop(`"timeouts":{` + f + `}`) }
+func withLogout(f string) string  { return withTop(`"logout":{` + f + `}`) }
+func withRule(f string) string    { return withTop(`"rules":[{` + f + `}]`) }
+func withHeader(f string) string  { return withTop(`"headers":{` + f + `}`) }
+func withWrap(more string) string { return withTop(`"cookie":{"mode":"sealed"},"wrap":` + more) }
+func withDjango(f string) string  { return withTop(`"django_messages":{` + f + `}`) }
+func withFeed(more string) string {
+	return withTop(`"revoke":{"feed":{"cluster":"app","path":"/revoked"` + more + `}}`)
+}
 func withInsecure(more string) string { return withTop(`"allow_insecure":true,` + more) }
 
 // badConfigs are refused with field, value and rule as they stand here (value and rule may be parts).
@@ -70,10 +73,10 @@ var badConfigs = []struct {
 }{
 	{"CF-341 empty", ``, "config", "", "is empty", oneKey, "syntax"},
 	{"CF-341 blank", " \n\t", "config", "", "is empty", oneKey, "syntax"},
-	{"CF-342 null", `null`, "config", "null", "JSON object", oneKey, "schema"},
+	{"CF-342 null", `null`, "config", "(hidden)", "JSON object", oneKey, "schema"},
 	{"CF-342 list", `[` + minimal + `]`, "config", "[...]", "JSON object", oneKey, "schema"},
-	{"CF-342 string", `"x"`, "config", `"x"`, "JSON object", oneKey, "schema"},
-	{"CF-342 number", `7`, "config", "7", "JSON object", oneKey, "schema"},
+	{"CF-342 string, which may hold secrets", `"{\"keys\":[{\"secret\":\"x\"}]}"`, "config", "(hidden)", "JSON object", oneKey, "schema"},
+	{"CF-342 number", `7`, "config", "(hidden)", "JSON object", oneKey, "schema"},
 	{"CF-344 BOM", "\ufeff" + minimal, "config", "", "byte order mark", oneKey, "syntax"},
 	{"CF-345 trailing comma", `{` + keysPart + `,` + loginPart + `,}`, "config", "", "trailing commas", oneKey, "syntax"},
 	{"CF-345 comment", `{/* */` + keysPart + `,` + loginPart + `}`, "config", "", "comments", oneKey, "syntax"},
@@ -334,6 +337,43 @@ var badConfigs = []struct {
 	{"CF-371 subject with a space at its end", withTop(`"revoke":{"subjects":{"42 ":"2026-11-20T08:00:00Z"}}`), "revoke.subjects.42 ", "2026", "space at either end", oneKey, "schema"},
 	{"CF-371 subject over 256 bytes", withTop(`"revoke":{"subjects":{"` + strings.Repeat("é", 129) + `":"2026-11-20T08:00:00Z"}}`), "revoke.subjects." + strings.Repeat("é", 129), "2026", "256 bytes", oneKey, "bytes"},
 	{"CF-371 subjects a list", withTop(`"revoke":{"subjects":["42"]}`), "revoke.subjects", "[...]", "JSON object", oneKey, "schema"},
+	{"feed a string", withTop(`"revoke":{"feed":"/revoked"}`), "revoke.feed", `"/revoked"`, "JSON object", oneKey, "schema"},
+	{"feed with an unknown field", withFeed(`,"timeout":"1s"`), "revoke.feed.timeout", "", "known here: cluster, path, authority", oneKey, "schema"},
+	{"feed with a field twice", withFeed(`,"path":"/b"`), "revoke.feed.path", `"/b"`, "stands twice", oneKey, "syntax"},
+	{"feed without a cluster", withTop(`"revoke":{"feed":{"path":"/revoked"}}`), "revoke.feed.cluster", "", "is needed", oneKey, "schema"},
+	{"feed with an empty cluster", withTop(`"revoke":{"feed":{"cluster":"","path":"/revoked"}}`), "revoke.feed.cluster", `""`, "is needed", oneKey, "schema"},
+	{"feed with a space in its cluster", withTop(`"revoke":{"feed":{"cluster":"a b","path":"/revoked"}}`), "revoke.feed.cluster", `"a b"`, "name of the Envoy cluster", oneKey, "schema"},
+	{"feed with a long cluster", withTop(`"revoke":{"feed":{"cluster":"` + strings.Repeat("c", 257) + `","path":"/revoked"}}`), "revoke.feed.cluster", "ccc", "name of the Envoy cluster", oneKey, "schema"},
+	{"feed without a path", withTop(`"revoke":{"feed":{"cluster":"app"}}`), "revoke.feed.path", "", "is needed", oneKey, "schema"},
+	{"feed with an empty path", withTop(`"revoke":{"feed":{"cluster":"app","path":""}}`), "revoke.feed.path", `""`, "is needed", oneKey, "schema"},
+	{"feed with a path of no slash", withTop(`"revoke":{"feed":{"cluster":"app","path":"revoked"}}`), "revoke.feed.path", `"revoked"`, "a path on that cluster", oneKey, "schema"},
+	{"feed with a URL for its path", withTop(`"revoke":{"feed":{"cluster":"app","path":"http://app/revoked"}}`), "revoke.feed.path", "http", "a path on that cluster", oneKey, "schema"},
+	{"feed with a fragment", withTop(`"revoke":{"feed":{"cluster":"app","path":"/revoked#x"}}`), "revoke.feed.path", "#x", "a path on that cluster", oneKey, "schema"},
+	{"feed with a space in its path", withTop(`"revoke":{"feed":{"cluster":"app","path":"/re voked"}}`), "revoke.feed.path", "/re voked", "a path on that cluster", oneKey, "schema"},
+	{"feed with a line break in its path", withTop(`"revoke":{"feed":{"cluster":"app","path":"/r\r\nx: y"}}`), "revoke.feed.path", `\r\n`, "a path on that cluster", oneKey, "schema"},
+	{"feed with a long path", withTop(`"revoke":{"feed":{"cluster":"app","path":"/` + strings.Repeat("p", 2048) + `"}}`), "revoke.feed.path", "ppp", "a path on that cluster", oneKey, "schema"},
+	{"feed with an empty authority", withFeed(`,"authority":""`), "revoke.feed.authority", `""`, "visible ASCII", oneKey, "schema"},
+	{"feed with a space in its authority", withFeed(`,"authority":"app internal"`), "revoke.feed.authority", "app internal", "visible ASCII", oneKey, "schema"},
+	{"feed with a long authority", withFeed(`,"authority":"` + strings.Repeat("a", 257) + `"`), "revoke.feed.authority", "aaa", "visible ASCII", oneKey, "schema"},
+	{"feed asked all the time", withFeed(`,"interval":"0s"`), "revoke.feed.interval", `"0s"`, "from 1s to 1h", oneKey, "sum"},
+	{"feed asked every other hour", withFeed(`,"interval":"2h"`), "revoke.feed.interval", `"2h"`, "from 1s to 1h", oneKey, "sum"},
+	{"feed whose interval is a number", withFeed(`,"interval":10`), "revoke.feed.interval", "10", "in quotes", oneKey, "schema"},
+	{"feed stale at once", withFeed(`,"stale_after":"1s","interval":"1s"`), "revoke.feed.stale_after", `"1s"`, "from 2s", oneKey, "sum"},
+	{"feed stale before the second answer", withFeed(`,"interval":"3m"`), "revoke.feed.stale_after", "", "at least twice interval (180s)", oneKey, "relation"},
+	{"feed stale within two intervals", withFeed(`,"interval":"10s","stale_after":"19s"`), "revoke.feed.stale_after", `"19s"`, "at least twice interval", oneKey, "relation"},
+	{"feed with on_stale unknown", withFeed(`,"on_stale":"block"`), "revoke.feed.on_stale", `"block"`, "allow, deny", oneKey, "schema"},
+	{"feed with on_stale made a boolean", withFeed(`,"on_stale":true`), "revoke.feed.on_stale", "true", "in quotes", oneKey, "schema"},
+	{"feed with both secrets", withFeed(`,"secret_env":"K","secret":"` + secretB + `"`), "revoke.feed.secret_env", "", "secret_env", oneKey, "schema"},
+	{"feed with a short secret", withFeed(`,"secret":"fifteen-letters"`), "revoke.feed.secret", "(hidden)", "16 to 512 visible", oneKey, "schema"},
+	{"feed with a long secret", withFeed(`,"secret":"` + strings.Repeat("longer", 86) + `"`), "revoke.feed.secret", "(hidden)", "16 to 512 visible", oneKey, "schema"},
+	{"feed with a space in its secret", withFeed(`,"secret":"correct horse battery"`), "revoke.feed.secret", "(hidden)", "16 to 512 visible", oneKey, "schema"},
+	{"feed with a secret beyond ASCII", withFeed(`,"secret":"sixteen-letters-é"`), "revoke.feed.secret", "(hidden)", "16 to 512 visible", oneKey, "schema"},
+	{"feed with an empty secret", withFeed(`,"secret":""`), "revoke.feed.secret", "(hidden)", "16 to 512 visible", oneKey, "schema"},
+	{"feed with a secret that is a number", withFeed(`,"secret":1234567890123456`), "revoke.feed.secret", "(hidden)", "in quotes", oneKey, "schema"},
+	{"feed whose variable is not set", withFeed(`,"secret_env":"MISSING"`), "revoke.feed.secret_env", "MISSING", "host_env_keys", oneKey, "env"},
+	{"feed whose variable is short", withFeed(`,"secret_env":"SHORT"`), "revoke.feed.secret_env", "(hidden)", "16 to 512 visible", envMap{"K": secretA, "SHORT": "only-a-few"}, "env"},
+	{"feed whose variable ends in a line break", withFeed(`,"secret_env":"FILE"`), "revoke.feed.secret_env", "(hidden)", "16 to 512 visible", envMap{"K": secretA, "FILE": "seventeen-letters\n"}, "env"},
+	{"key ids that counters cannot tell apart", withTwo(`"id":"2026-11","secret":"`+secretA+`"`, `"id":"2026_11","secret":"`+secretB+`"`), "keys[1].id", "2026_11", "differs in - and _", noKey, "relation"},
 	{"CF-371 report_only made a string", withTop(`"report_only":"no"`), "report_only", `"no"`, "true or false", oneKey, "schema"},
 	{"CF-371 allow_insecure a number", withTop(`"allow_insecure":1`), "allow_insecure", "1", "true or false", oneKey, "schema"},
 	{"CF-371 anonymous made a string", withTop(`"anonymous":"yes"`), "anonymous", `"yes"`, "true or false", oneKey, "schema"},
@@ -480,7 +520,7 @@ func fullMeans(c *Config) {
 		PathPrefix: "/", Hosts: []string{"shop.example"}, Methods: []string{"GET"}, Passive: true, Idle: 300, Absolute: 3600, MaxAuthAge: 600,
 		When: []Condition{{"staff", []string{"true"}}}, Require: []Condition{{"role", []string{`"admin"`}}},
 	}}
-	c.Revoke = Revoke{Before: 1795132800, Subjects: map[string]int64{"42": 1795161600}}
+	c.Revoke = Revoke{Revocations: Revocations{Before: 1795132800, Subjects: []RevokedSubject{{"42", 1795161600}}}}
 }
 
 // goodConfigs are accepted by parser and schema; want changes the defaults into what each means.
@@ -555,7 +595,16 @@ var goodConfigs = []struct {
 	}},
 	{"streams that idle", withTop(`"streams":{"idle":"ignore"}`), oneKey, func(c *Config) { c.Streams.IgnoreIdle = true }},
 	{"streams that are active", withTop(`"streams":{"idle":"close","activity":true}`), oneKey, func(c *Config) { c.Streams.Activity = true }},
-	{"revoke one", withTop(`"revoke":{"subjects":{"zoë o'hara":"2026-11-20T08:00:00Z"}}`), oneKey, func(c *Config) { c.Revoke.Subjects = map[string]int64{"zoë o'hara": 1795161600} }},
+	{"feed", withFeed(""), oneKey, func(c *Config) {
+		c.Revoke.Feed = Feed{Cluster: "app", Path: "/revoked", Authority: "app", Interval: 10, StaleAfter: 300}
+	}},
+	{"feed, all of it", withFeed(`,"authority":"app.internal:8080","interval":"1h","secret":"sixteen-letters!","on_stale":"deny","stale_after":"2h"`), oneKey, func(c *Config) {
+		c.Revoke.Feed = Feed{Cluster: "app", Path: "/revoked", Authority: "app.internal:8080", Token: "sixteen-letters!", Interval: 3600, Deny: true, StaleAfter: 7200}
+	}},
+	{"feed with a query and a variable", withTop(`"revoke":{"feed":{"cluster":"outbound|80||app.svc","path":"/?a=b%20c","interval":"1s","stale_after":"2s","secret_env":"LONG"}}`), envMap{"K": secretA, "LONG": strings.Repeat("x", 512)}, func(c *Config) {
+		c.Revoke.Feed = Feed{Cluster: "outbound|80||app.svc", Path: "/?a=b%20c", Authority: "app.svc", Token: strings.Repeat("x", 512), Interval: 1, StaleAfter: 2}
+	}},
+	{"revoke one", withTop(`"revoke":{"subjects":{"zoë o'hara":"2026-11-20T08:00:00Z"}}`), oneKey, func(c *Config) { c.Revoke.Subjects = []RevokedSubject{{"zoë o'hara", 1795161600}} }},
 	{"audience", withTop(`"audience":"a b ~ \"c\""`), oneKey, func(c *Config) { c.Audience = `a b ~ "c"` }},
 	{"switches", withTop(`"report_only":true,"bypass_cors_preflight":false`), oneKey, func(c *Config) { c.ReportOnly, c.BypassPreflight = true, false }},
 	{"switches of sessions", withTop(`"anonymous":true,"log_subject":true,"report_only":true`), oneKey, func(c *Config) { c.Anonymous, c.LogSubject, c.ReportOnly = true, true, true }},

@@ -57,7 +57,9 @@ func shown(field string, v gjson.Result) string {
 		return "{...}"
 	case v.IsArray():
 		return "[...]"
-	case strings.HasPrefix(field, "keys") && !contains([]string{"id", "sign_from", "verify_until"}, last),
+	case field == "config", // in quotes, it may be a whole one
+		strings.HasPrefix(field, "keys") && !contains([]string{"id", "sign_from", "verify_until"}, last),
+		strings.HasPrefix(field, "revoke.feed.secret"),
 		strings.HasPrefix(field, "django_messages") && last != "text":
 		return hidden
 	}
@@ -90,7 +92,7 @@ func (p *parser) object(path string, v gjson.Result, known ...string) *object {
 		}
 		o.fields[name] = value
 		o.names = append(o.names, name)
-		return true
+		return p.err == nil
 	})
 	return o
 }
@@ -168,12 +170,24 @@ func (o *object) time(name string) int64 {
 	if !o.has(name) {
 		return 0
 	}
-	text := o.text(name, "")
-	unix, ok := parseTime(text)
-	if !ok || text[:4] <= "1970" {
-		o.fail(name, "must be a time after 1970 such as 2026-11-20T08:00:00Z (RFC 3339)")
+	return o.p.time(o.at(name), o.fields[name])
+}
+
+func (p *parser) time(field string, v gjson.Result) int64 {
+	if v.Type != gjson.String {
+		p.fail(field, shown(field, v), "must be a string, in quotes")
+	}
+	unix, ok := parseWhen(v)
+	if !ok {
+		p.fail(field, shown(field, v), "must be a time after 1970 such as 2026-11-20T08:00:00Z (RFC 3339)")
 	}
 	return unix
+}
+
+// parseWhen reads an RFC 3339 time after 1970, which alone can be meant. (What is no string is none to it.)
+func parseWhen(v gjson.Result) (unix int64, ok bool) {
+	unix, ok = parseTime(v.Str)
+	return unix, ok && v.Str[:4] > "1970"
 }
 
 // list reads an array and calls each with every item and its path.

@@ -15,7 +15,8 @@ const (
 	Invalid         // what came is not a session of ours
 	IdleTimeout     // nobody was active for too long
 	AbsoluteTimeout // the session reached its end, however active
-	Revoked         // the config revokes it
+	Revoked         // the config or the feed revokes it, or somebody ended it here
+	FeedStale       // nobody knows whether it is revoked, for the feed has been silent too long
 	Anonymous       // alive, but nobody logged in
 	AuthTooOld      // alive, but this path wants a more recent login
 	Forbidden       // alive, but its data lacks what this path requires
@@ -40,7 +41,7 @@ const (
 var reasonText = [ReasonCount]string{
 	OK: "ok", Off: "off", Preflight: "preflight",
 	Absent: "absent", Invalid: "invalid",
-	IdleTimeout: "idle_timeout", AbsoluteTimeout: "absolute_timeout", Revoked: "revoked",
+	IdleTimeout: "idle_timeout", AbsoluteTimeout: "absolute_timeout", Revoked: "revoked", FeedStale: "feed_stale",
 	Anonymous: "anonymous", AuthTooOld: "auth_too_old", Forbidden: "forbidden",
 	LoggedOut: "logged_out", LogoutRefused: "logout_refused", CallRefused: "call_refused", Unreadable: "unreadable",
 	Opened: "opened", Started: "started", Rotated: "rotated", Changed: "changed", Renewed: "renewed", Touched: "touched", Ended: "ended", Replaced: "replaced",

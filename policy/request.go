@@ -19,7 +19,85 @@ type Request struct {
 	IfNoneMatch                                   string
 	Activity                                      string // x-session-activity
 
-	Jar *cookie.Jar
+	Jar   *cookie.Jar
+	Heard *Heard // nil: of nothing
+}
+
+// Take notes a header of the request, and reports whether it must not reach the app: it is one that only
+// Curfew sets, or sends.
+func (c *Config) Take(r *Request, name, value string) (ours bool) {
+	if name == "cookie" {
+		r.Jar.Add(value)
+		return false
+	}
+	if field := r.field(name); field != nil {
+		*field = value
+		return false
+	}
+	if name == ActivityHeader {
+		r.Activity = value
+	}
+	return c.Ours(name)
+}
+
+// field is where a header's value goes, by length first, for most headers are none of these.
+func (r *Request) field(name string) *string {
+	switch len(name) {
+	case 5:
+		if name == ":path" {
+			return &r.Path
+		}
+	case 6:
+		switch name {
+		case "accept":
+			return &r.Accept
+		case "origin":
+			return &r.Origin
+		}
+	case 7:
+		switch name {
+		case ":method":
+			return &r.Method
+		case ":scheme":
+			return &r.Scheme
+		case "referer":
+			return &r.Referer
+		case "upgrade":
+			return &r.Upgrade
+		case "purpose":
+			return &r.Purpose
+		}
+	case 10:
+		if name == ":authority" {
+			return &r.Authority
+		}
+	case 11:
+		if name == "sec-purpose" {
+			return &r.SecPurpose
+		}
+	case 12:
+		if name == "content-type" {
+			return &r.ContentType
+		}
+	case 13:
+		if name == "if-none-match" {
+			return &r.IfNoneMatch
+		}
+	case 14:
+		switch name {
+		case "sec-fetch-dest":
+			return &r.FetchDest
+		case "sec-fetch-mode":
+			return &r.FetchMode
+		case "sec-fetch-site":
+			return &r.FetchSite
+		}
+	case 29:
+		if name == "access-control-request-method" {
+			return &r.RequestMethod
+		}
+	}
+	return nil
 }
 
 // Asker is what kind of client sent a request; it decides the form of a refusal.

@@ -322,7 +322,7 @@ func (c *Config) lives(o *Origin, now int64) bool {
 // renew seals a session whose content is that of the request. It has a cookie of its own, and names the
 // token that it renews: however late it comes, beside what another response wrote since it means nothing.
 // Activity has its own, too, or a late renewal would take it back. Nothing is written where it cannot be
-// sealed: no randomness, or it no longer fits under a longer key id.
+// sealed, for lack of randomness.
 func (c *Config) renew(reply *Reply, o *Origin, s *cookie.Session, now int64, random func([]byte) error) {
 	token, err := c.codec.Seal(s, now, random)
 	if err != nil {

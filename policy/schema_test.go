@@ -79,13 +79,14 @@ var beside = map[string]map[string]string{
 	"":                  {"keys": `[{"id":"a","secret_env":"K"}]`, "login": `{"url":"/login"}`},
 	"keys[0]":           {"id": `"a"`, "secret_env": `"K"`},
 	"login":             {"url": `"/login"`},
+	"revoke.feed":       {"cluster": `"app"`, "path": `"/revoked"`},
 	"django_messages":   {"secret_env": `"K"`},
 	"login.start_on[0]": {"path": `"/login"`},
 	"rules[0]":          {"path": `"/a"`},
 }
 
 // instead are the fields that exclude another.
-var instead = map[string]string{"keys[0].secret": "secret_env", "django_messages.secret": "secret_env", "rules[0].path_prefix": "path"}
+var instead = map[string]string{"keys[0].secret": "secret_env", "django_messages.secret": "secret_env", "revoke.feed.secret": "secret_env", "rules[0].path_prefix": "path"}
 
 // entries are names that the maps of the config may have.
 var entries = map[string]string{
@@ -226,7 +227,7 @@ func TestSchemaDefaultsAreTheParsers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasPrefix(f.path, "rules[0]") || strings.HasPrefix(f.path, "login.start_on[0]") {
+		if strings.HasPrefix(f.path, "rules[0]") || strings.HasPrefix(f.path, "login.start_on[0]") || strings.HasPrefix(f.path, "revoke.feed.") {
 			continue // these have no counterpart in the minimal config; see TestItemDefaults
 		}
 		got, err := Parse(f.config(string(text)), oneKey.get)
@@ -242,6 +243,7 @@ func TestSchemaDefaultsAreTheParsers(t *testing.T) {
 func TestItemDefaults(t *testing.T) {
 	for _, c := range []struct{ name, bare, spelled string }{
 		{"rule", withRule(`"path":"/a"`), withRule(`"path":"/a","session":"required","activity":"active"`)},
+		{"feed", withTop(`"revoke":{"feed":{"cluster":"a","path":"/r"}}`), withTop(`"revoke":{"feed":{"cluster":"a","path":"/r","authority":"a","interval":"10s","on_stale":"allow","stale_after":"5m"}}`)},
 		{"start_on", withLogin(`"url":"/login","start_on":[{"path":"/in"}]`), withLogin(`"url":"/login","start_on":[{"path":"/in","method":"POST"}]`)},
 	} {
 		a, err := Parse(c.bare, oneKey.get)
@@ -372,6 +374,7 @@ func TestSchemaPatternsAreTheParsers(t *testing.T) {
 		{"header name", "/properties/headers/propertyNames", "x - _ session reason error activity host cookie content length te envoy X : ( é ! forwarded for", validHeaderName},
 		{"document path", "/properties/headers/additionalProperties", "@this data . .. id a b subject revision # | é", validDocumentPath},
 		{"wrapped name", "/properties/wrap/items", "sessionid A 9 _ - . ! ' % $ ~ [ / ; = , é ( \" " + strings.Repeat("x", 60), validWrapName},
+		{"visible", "/properties/revoke/properties/feed/properties/cluster", "a | . \x00 \x7f é ~ !", visible},
 		{"variable", "/$defs/variable", "A z 0 _ - . $ é", validEnv},
 		{"time", "/$defs/time", "2026 1970 1971 2100 2000 1996 -02 -11 -13 -29 -30 -31 -00 T08 T24 :00 :59 :60 :61 .5 . ,5 Z z +23:59 -24:00 +01:60", year},
 	} {

@@ -34,7 +34,12 @@ func (c *Config) Lease(d *Decision) Lease {
 }
 
 // Terms returns those of a session that was written.
-func (c *Config) Terms(s *cookie.Session) Terms { return terms(s, c.Revoke.at(s)) }
+func (c *Config) Terms(s *cookie.Session, heard *Heard) Terms { return terms(s, c.revokedAt(heard, s)) }
+
+// Revoke adds what a list says of the session whose terms they are.
+func (t *Terms) Revoke(v *Revocations, s *cookie.Session) {
+	t.revokedAt = shorter(t.revokedAt, v.at(s))
+}
 
 func terms(s *cookie.Session, revokedAt int64) Terms {
 	return Terms{

@@ -666,7 +666,7 @@ func TestWrappedLife(t *testing.T) {
 		}
 		var values []string
 		c.Headers(&d, at, func(name, value string) { values = append(values, name, value) })
-		if len(values) > 0 {
+		if len(values) != 2 || values[0] != ReasonHeader {
 			t.Fatalf("the app, which alone knows who it is, is told %q", values)
 		}
 	}
