@@ -32,6 +32,14 @@ func deletions(t *testing.T, r reply, what string) {
 	}
 }
 
+// untouched fails if a response sets or deletes a cookie.
+func untouched(t *testing.T, r reply, what string) {
+	t.Helper()
+	if lines := r.Header.Values("set-cookie"); len(lines) != 0 {
+		t.Errorf("%s: a proxy that does not know wrote %q", what, lines)
+	}
+}
+
 // asking is one kind of request and the answer that it gets where there is no session.
 type asking struct {
 	name, method, path string
