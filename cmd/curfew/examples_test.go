@@ -16,7 +16,7 @@ import (
 func TestExamples(t *testing.T) {
 	admin := httptest.NewServer(http.HandlerFunc(stats))
 	defer admin.Close()
-	local := strings.NewReplacer("http://127.0.0.1:9901", admin.URL, "http://localhost:9901", admin.URL)
+	local := strings.NewReplacer("http://127.0.0.1:9901", admin.URL, "http://127.0.0.1:9902", admin.URL)
 	for _, c := range commands {
 		if len(c.examples) == 0 {
 			t.Errorf("%s has no example", c.name)

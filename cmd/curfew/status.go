@@ -23,7 +23,7 @@ var status = command{
 		"On a terminal the table is read anew until Ctrl-C. Elsewhere it is read once, and the exit status is 1 where a proxy did not answer or has no counters of Curfew.",
 	examples: []example{
 		{"watch a proxy", "curfew status http://127.0.0.1:9901"},
-		{"keep what two proxies have counted so far", "curfew status -json http://127.0.0.1:9901 http://localhost:9901 > counted.json"},
+		{"keep what two proxies have counted so far", "curfew status -json http://127.0.0.1:9901 http://127.0.0.1:9902 > counted.json"},
 	},
 	flags: statusFlags,
 }
