@@ -2,14 +2,17 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run test lint script fuzz bench screenshots clean
+.PHONY: help build image cli run test lint script fuzz bench screenshots clean
 
 WASM := dist/curfew.wasm
+CLI := dist/curfew
 # Folders count too: their times change when a file goes.
 SOURCES := go.mod go.sum $(shell find main.go cookie policy filter ! -name '*_test.go' ! -path '*/testdata*')
-MODULES := $(patsubst %/go.mod,%,$(wildcard ./go.mod examples/*/go.mod bench/go.mod e2e/go.mod))
+MODULES := $(patsubst %/go.mod,%,$(wildcard ./go.mod examples/*/go.mod bench/go.mod e2e/go.mod e2e/istio/go.mod e2e/envoygateway/go.mod scripts/image/go.mod))
 OURS := -name .git -prune -o -name .tools -prune -o -name dist -prune -o -type f
 FUZZTIME ?= 30s
+# Tests get the path of each in CURFEW_, its name in capitals.
+TEST_TOOLS := envoy clock python django django-source node curl chromium npm prometheus promtool jq zsh fish mandoc
 MINIFY := policy/script/session.js --minify --target=es2020 --charset=ascii --log-level=warning
 
 help: ## Show this list
@@ -20,26 +23,36 @@ build: $(WASM) ## Build dist/curfew.wasm, the filter that Envoy loads
 $(WASM): $(SOURCES) scripts/build-wasm scripts/snip scripts/toolchain scripts/wasip1.json
 	@scripts/build-wasm $@
 
+image: build ## Build the OCI image, its bill of materials (SPDX) and checksums in dist/
+	@echo 'packing the image into dist/ (half a minute the first time)' >&2
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+	export SOURCE_DATE_EPOCH
+	cd scripts/image && go run . ../.. ../../dist
+
+cli: ## Build dist/curfew, the command-line tool: one static file
+	@echo 'building $(CLI) (half a minute the first time)' >&2
+	CGO_ENABLED=0 GOFLAGS='' go build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o $(CLI) ./cmd/curfew
+
 run: build ## Run Envoy, the filter and a small app on this machine
 	@scripts/run
 
 test: build ## Run all tests: Go, the built filter, real Envoys
 	@CURFEW_WASM=$(abspath $(WASM))
-	CURFEW_ENVOY=$$(scripts/toolchain envoy)
 	CURFEW_ENVOY_OLDEST=$$(scripts/toolchain envoy 1.36.4)
-	CURFEW_CLOCK=$$(scripts/toolchain clock)
-	CURFEW_PYTHON=$$(scripts/toolchain python)
-	CURFEW_DJANGO=$$(scripts/toolchain django)
-	CURFEW_DJANGO_SOURCE=$$(scripts/toolchain django-source)
-	CURFEW_NODE=$$(scripts/toolchain node)
-	CURFEW_CURL=$$(scripts/toolchain curl)
-	CURFEW_CHROMIUM=$$(scripts/toolchain chromium)
-	CURFEW_NPM=$$(scripts/toolchain npm)
-	export CURFEW_WASM CURFEW_ENVOY CURFEW_ENVOY_OLDEST CURFEW_CLOCK CURFEW_PYTHON CURFEW_DJANGO CURFEW_DJANGO_SOURCE CURFEW_NODE CURFEW_CURL CURFEW_CHROMIUM CURFEW_NPM
+	export CURFEW_WASM CURFEW_ENVOY_OLDEST
+	for tool in $(TEST_TOOLS); do
+		path=$$(scripts/toolchain "$$tool")
+		name=$${tool^^}
+		export "CURFEW_$${name//-/_}=$$path"
+	done
 	go test ./...
 	for module in examples/*/go.mod; do (cd "$$(dirname "$$module")" && go test ./...); done
 	# -count=1: Go's test cache does not see a change of what Envoy loads.
+	(cd scripts/image && go test -count=1 ./...)
 	(cd e2e && go test -count=1 ./...)
+	echo "test: deploy/ in Istio's and Envoy Gateway's own code; the first build takes minutes" >&2
+	(cd e2e/istio && go test -count=1 ./...)
+	(cd e2e/envoygateway && go test -count=1 ./...)
 
 lint: ## Check Go, Bash and the browser script: gofmt, go vet, staticcheck, shellcheck, tsc
 	@staticcheck=$$(scripts/toolchain staticcheck)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,28 +16,30 @@ import (
 	"time"
 )
 
-// envoy is a running one, with one worker, pinned to a core.
+// envoy is a running one.
 type envoy struct {
 	cmd       *exec.Cmd
 	dir       string
 	admin     string
-	schedstat string // of the worker thread
+	listeners []*listener
+	schedstat []string // of the worker threads
 	log       bytes.Buffer
 	done      chan struct{}
 }
 
-func startEnvoy(ctx context.Context, binary string, listeners []*listener) (*envoy, error) {
+// startEnvoy runs one on these cores, as taskset names them.
+func startEnvoy(ctx context.Context, binary string, listeners []*listener, workers int, cores string) (*envoy, error) {
 	dir, err := os.MkdirTemp("", "curfew-bench")
 	if err != nil {
 		return nil, err
 	}
-	e := &envoy{dir: dir, done: make(chan struct{})}
+	e := &envoy{dir: dir, listeners: listeners, done: make(chan struct{})}
 	config, err := json.Marshal(bootstrap(listeners))
 	if err == nil {
 		err = os.WriteFile(e.path("envoy.json"), config, 0o600)
 	}
 	if err == nil {
-		e.cmd = exec.Command("taskset", "-c", envoyCore, binary, "-c", e.path("envoy.json"), "--concurrency", "1",
+		e.cmd = exec.Command("taskset", "-c", cores, binary, "-c", e.path("envoy.json"), "--concurrency", strconv.Itoa(workers),
 			"--disable-hot-restart", "--log-level", "error", "--admin-address-path", e.path("admin"))
 		e.cmd.Stdout, e.cmd.Stderr = &e.log, &e.log
 		e.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
@@ -49,7 +50,7 @@ func startEnvoy(ctx context.Context, binary string, listeners []*listener) (*env
 		return nil, err
 	}
 	go func() { _ = e.cmd.Wait(); close(e.done) }()
-	if err = e.ready(ctx, listeners); err != nil {
+	if err = e.ready(ctx, workers); err != nil {
 		e.stop()
 		return nil, err
 	}
@@ -64,8 +65,8 @@ func (e *envoy) stop() {
 	_ = os.RemoveAll(e.dir)
 }
 
-// ready waits until Envoy serves, then finds its ports and its worker thread.
-func (e *envoy) ready(ctx context.Context, listeners []*listener) error {
+// ready waits until Envoy serves, then finds its ports and its worker threads.
+func (e *envoy) ready(ctx context.Context, workers int) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -80,18 +81,18 @@ func (e *envoy) ready(ctx context.Context, listeners []*listener) error {
 			break
 		}
 	}
-	if err := e.findPorts(listeners); err != nil {
+	if err := e.findPorts(); err != nil {
 		return err
 	}
-	return e.findWorker()
+	return e.findWorkers(workers)
 }
 
-func (e *envoy) findPorts(listeners []*listener) error {
+func (e *envoy) findPorts() error {
 	text, err := e.get("/listeners")
 	if err != nil {
 		return err
 	}
-	for _, l := range listeners {
+	for _, l := range e.listeners {
 		_, rest, _ := strings.Cut("\n"+text, "\n"+l.id+"::127.0.0.1:")
 		port, _, _ := strings.Cut(rest, "\n")
 		if l.port, err = strconv.Atoi(port); err != nil {
@@ -101,19 +102,21 @@ func (e *envoy) findPorts(listeners []*listener) error {
 	return nil
 }
 
-// findWorker looks for the thread by the name that Envoy gives it.
-func (e *envoy) findWorker() error {
+// findWorkers looks for the threads by the name that Envoy gives them.
+func (e *envoy) findWorkers(workers int) error {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", e.cmd.Process.Pid))
 	if err != nil {
 		return err
 	}
 	for _, task := range tasks {
-		if name, _ := os.ReadFile(task + "/comm"); string(name) == "wrk:worker_0\n" {
-			e.schedstat = task + "/schedstat"
-			return nil
+		if name, _ := os.ReadFile(task + "/comm"); strings.HasPrefix(string(name), "wrk:worker_") {
+			e.schedstat = append(e.schedstat, task+"/schedstat")
 		}
 	}
-	return errors.New("no thread of Envoy is called wrk:worker_0: is it version 1.40.0?")
+	if len(e.schedstat) != workers {
+		return fmt.Errorf("%d threads of Envoy are called wrk:worker_N, not %d: is it version 1.40.0?", len(e.schedstat), workers)
+	}
+	return nil
 }
 
 func (e *envoy) get(path string) (string, error) {
@@ -126,13 +129,20 @@ func (e *envoy) get(path string) (string, error) {
 	return string(b), err
 }
 
-// cpu is how long the worker has run, in nanoseconds.
-func (e *envoy) cpu() (ns int64, err error) {
-	b, err := os.ReadFile(e.schedstat)
-	if err == nil {
-		_, err = fmt.Sscan(string(b), &ns)
+// cpu is how long the workers have run, in nanoseconds.
+func (e *envoy) cpu() (sum int64, err error) {
+	for _, file := range e.schedstat {
+		var ns int64
+		b, err := os.ReadFile(file)
+		if err == nil {
+			_, err = fmt.Sscan(string(b), &ns)
+		}
+		if err != nil {
+			return 0, err
+		}
+		sum += ns
 	}
-	return ns, err
+	return sum, nil
 }
 
 // served is how many requests a listener has answered with 200.

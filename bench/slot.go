@@ -33,36 +33,47 @@ var browser = []string{
 
 const path = "/orders/4711?tab=items"
 
-// slot loads one listener for a while and returns what a request cost the worker, in microseconds.
-func (e *envoy) slot(ctx context.Context, l *listener) (float64, error) {
+// loader says who loads a listener: how many threads and connections, on which cores as taskset names them.
+type loader struct {
+	threads, connections int
+	cores                string
+}
+
+// spent is what the workers have done by some moment.
+type spent struct{ ns, served int64 }
+
+// slot loads one listener for a while.
+func (e *envoy) slot(ctx context.Context, l *listener, by loader) (s spent, err error) {
 	cookies, err := l.cookies(time.Now().Unix())
 	if err != nil {
-		return 0, err
+		return s, err
 	}
 	if err := probe(ctx, l, cookies); err != nil {
-		return 0, err
+		return s, err
 	}
-	served, err := e.served(l)
+	before, err := e.spent(l)
 	if err != nil {
-		return 0, err
+		return s, err
 	}
-	ns, err := e.cpu()
-	if err != nil {
-		return 0, err
+	if err := by.load(ctx, l, cookies); err != nil {
+		return s, err
 	}
-	if err := load(ctx, l, cookies); err != nil {
-		return 0, err
+	after, err := e.spent(l)
+	if err != nil || after.served == before.served {
+		return s, fmt.Errorf("no request was served: %w", err)
 	}
-	ns2, err := e.cpu()
-	if err != nil {
-		return 0, err
-	}
-	served2, err := e.served(l)
-	if err != nil || served2 == served {
-		return 0, fmt.Errorf("no request was served: %w", err)
-	}
-	return float64(ns2-ns) / 1e3 / float64(served2-served), nil
+	return spent{after.ns - before.ns, after.served - before.served}, nil
 }
+
+func (e *envoy) spent(l *listener) (s spent, err error) {
+	if s.served, err = e.served(l); err == nil {
+		s.ns, err = e.cpu()
+	}
+	return s, err
+}
+
+// each is what a request cost the workers, in microseconds.
+func (s spent) each() float64 { return float64(s.ns) / 1e3 / float64(s.served) }
 
 // probe makes sure that the filter does its work: a live session passes without a new cookie, and
 // without a session nobody passes.
@@ -98,9 +109,9 @@ func get(ctx context.Context, l *listener, cookies string) (*http.Response, erro
 
 func (l *listener) url() string { return "http://127.0.0.1:" + strconv.Itoa(l.port) + path }
 
-// load keeps the worker busy from the other core.
-func load(ctx context.Context, l *listener, cookies string) error {
-	args := []string{"-c", loadCore, "wrk", "-t1", "-c", strconv.Itoa(connections), "-d", strconv.Itoa(slotSeconds)}
+// load keeps the workers busy.
+func (by loader) load(ctx context.Context, l *listener, cookies string) error {
+	args := []string{"-c", by.cores, "wrk", "-t", strconv.Itoa(by.threads), "-c", strconv.Itoa(by.connections), "-d", strconv.Itoa(slotSeconds)}
 	for _, line := range append(browser[:len(browser):len(browser)], "Cookie: "+cookies) {
 		args = append(args, "-H", line)
 	}
