@@ -49,7 +49,7 @@ test: build ## Run all tests: Go, the built filter, real Envoys
 	for module in examples/*/go.mod; do (cd "$$(dirname "$$module")" && go test ./...); done
 	# -count=1: Go's test cache does not see a change of what Envoy loads.
 	(cd scripts/image && go test -count=1 ./...)
-	(cd e2e && go test -count=1 ./...)
+	(cd e2e && go test -count=1 -timeout 20m ./...)
 	echo "test: deploy/ in Istio's and Envoy Gateway's own code; the first build takes minutes" >&2
 	(cd e2e/istio && go test -count=1 ./...)
 	(cd e2e/envoygateway && go test -count=1 ./...)

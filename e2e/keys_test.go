@@ -77,7 +77,7 @@ func TestBadConfig(t *testing.T) {
 	app, env := newApp(t), map[string]string{"CURFEW_KEY": newKey()}
 	for _, c := range []struct{ name, config, field, rule string }{
 		{"CF-341 empty", ``, "config", "is empty"},
-		{"CF-342 null", `null`, "config: null", "must be a JSON object"},
+		{"CF-342 null", `null`, "config: (hidden)", "must be a JSON object"},
 		{"CF-344 byte order mark", "\ufeff" + oneKey + `}`, "config", "is not valid JSON"},
 		{"CF-345 trailing comma", oneKey + `,}`, "config", "is not valid JSON"},
 		{"CF-346 duplicate", oneKey + `, "report_only": true, "report_only": false}`, "report_only: false", "stands twice"},
