@@ -71,7 +71,7 @@ script: ## Build policy/script/session.min.js, which the filter serves, from ses
 fuzz: ## Run every fuzz test for FUZZTIME (default 30s) each
 	@scripts/fuzz $(FUZZTIME)
 
-bench: build ## Measure what the filter costs a request
+bench: build ## Measure what the filter costs a request, and how that grows
 	@bench/run
 
 screenshots: build ## Take the pictures of the docs anew
