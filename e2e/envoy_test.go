@@ -136,22 +136,37 @@ func (l *logFile) String() string {
 func start(t testing.TB, s setup) *envoy {
 	t.Helper()
 	e := launch(t, s)
+	e.serves(e.findListeners)
+	return e
+}
+
+// serves waits until Envoy has an admin port and is ready.
+func (e *envoy) serves(ready func() bool) {
+	e.t.Helper()
 	adminFile := filepath.Join(filepath.Dir(e.cmd.Args[2]), "admin")
-	eventually(t, "Envoy serves; its log:\n"+e.log.String(), func() bool {
+	eventually(e.t, "Envoy serves", func() bool {
 		select {
 		case <-e.done:
-			t.Fatalf("Envoy ended at start:\n%s", e.log)
+			e.t.Fatalf("Envoy ended at start:\n%s", e.log)
 		default:
 		}
 		b, err := os.ReadFile(adminFile)
 		e.admin = string(b)
-		return err == nil && e.admin != "" && e.findListeners()
+		return err == nil && e.admin != "" && ready()
 	})
-	return e
 }
 
 // launch runs Envoy and does not wait.
 func launch(t testing.TB, s setup) *envoy {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "envoy.json")
+	writeJSON(t, path, bootstrap(t, s, dir))
+	return s.run(t, path)
+}
+
+// run runs Envoy with that config file and does not wait.
+func (s setup) run(t testing.TB, path string, args ...string) *envoy {
 	t.Helper()
 	if s.binary == "" {
 		s.binary = tool(t, "CURFEW_ENVOY")
@@ -159,12 +174,9 @@ func launch(t testing.TB, s setup) *envoy {
 	if s.workers == 0 {
 		s.workers = 2
 	}
-	dir := t.TempDir()
-	path := filepath.Join(dir, "envoy.json")
-	writeJSON(t, path, bootstrap(t, s, dir))
 	e := &envoy{t: t, log: &logFile{}, done: make(chan struct{})}
-	e.cmd = exec.Command(s.binary, "-c", path, "--concurrency", fmt.Sprint(s.workers), "--disable-hot-restart", "--file-flush-interval-msec", "50",
-		"--log-level", "warning", "--component-log-level", "wasm:info", "--admin-address-path", filepath.Join(dir, "admin"))
+	e.cmd = exec.Command(s.binary, append([]string{"-c", path, "--concurrency", fmt.Sprint(s.workers), "--disable-hot-restart", "--file-flush-interval-msec", "50",
+		"--log-level", "warning", "--component-log-level", "wasm:info", "--admin-address-path", filepath.Join(filepath.Dir(path), "admin")}, args...)...)
 	e.cmd.Stdout, e.cmd.Stderr = e.log, e.log
 	e.cmd.Env = os.Environ()
 	if s.clock != nil {

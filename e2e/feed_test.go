@@ -266,7 +266,7 @@ func TestFeedKeepsTheLast(t *testing.T) {
 					fmt.Fprint(w, `{"sessions":["`+strings.Repeat("A", 23)+`"]}`)
 				},
 				"too large":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat(" ", 3<<20)) },
-				"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", 302) },
+				"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) },
 			} {
 				was, lines := e.counter("feed_failures"), strings.Count(e.log.String(), "revoke.feed")
 				app.do(answer)

@@ -2,10 +2,8 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -62,28 +60,10 @@ func startYAML(t *testing.T, yaml string) *envoy {
 	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e := &envoy{t: t, log: &logFile{}, done: make(chan struct{})}
-	e.cmd = exec.Command(tool(t, "CURFEW_ENVOY"), "-c", path, "--concurrency", "2", "--disable-hot-restart",
-		"--config-yaml", `admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}`,
-		"--log-level", "warning", "--component-log-level", "wasm:info", "--admin-address-path", filepath.Join(dir, "admin"))
-	e.cmd.Stdout, e.cmd.Stderr = e.log, e.log
-	e.cmd.Env = append(os.Environ(), "CURFEW_KEY="+newKey())
-	e.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := e.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = e.cmd.Wait(); close(e.done) }()
-	t.Cleanup(e.stop)
-	eventually(t, "Envoy serves", func() bool {
-		select {
-		case <-e.done:
-			t.Fatalf("Envoy ended at start:\n%s", e.log)
-		default:
-		}
-		b, err := os.ReadFile(filepath.Join(dir, "admin"))
-		e.admin = string(b)
-		_ = e.admin != "" && e.findListeners()
-		return err == nil && e.http != ""
+	e := setup{env: map[string]string{"CURFEW_KEY": newKey()}}.run(t, path, "--config-yaml", `admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}`)
+	e.serves(func() bool {
+		_ = e.findListeners() // this one has no https
+		return e.http != ""
 	})
 	return e
 }

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -44,27 +43,8 @@ func startLogging(t *testing.T, s setup) *envoy {
 	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e := &envoy{t: t, log: &logFile{}, done: make(chan struct{})}
-	e.cmd = exec.Command(tool(t, "CURFEW_ENVOY"), "-c", path, "--concurrency", "2", "--disable-hot-restart", "--file-flush-interval-msec", "50",
-		"--log-level", "warning", "--component-log-level", "wasm:info", "--admin-address-path", filepath.Join(dir, "admin"))
-	e.cmd.Stdout, e.cmd.Stderr = e.log, e.log
-	e.cmd.Env = append(append(os.Environ(), s.clock.env(t)...), "CURFEW_KEY="+s.env["CURFEW_KEY"])
-	e.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := e.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = e.cmd.Wait(); close(e.done) }()
-	t.Cleanup(e.stop)
-	eventually(t, "Envoy serves", func() bool {
-		select {
-		case <-e.done:
-			t.Fatalf("Envoy ended at start:\n%s", e.log)
-		default:
-		}
-		b, err := os.ReadFile(filepath.Join(dir, "admin"))
-		e.admin = string(b)
-		return err == nil && e.admin != "" && e.findListeners()
-	})
+	e := s.run(t, path)
+	e.serves(e.findListeners)
 	return e
 }
 

@@ -31,7 +31,6 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"istio.io/istio/pilot/pkg/features"
 	"istio.io/istio/pilot/pkg/xds/filters"
-	"istio.io/istio/pkg/config/schema/gvk"
 	"istio.io/istio/pkg/test"
 )
 
@@ -98,31 +97,9 @@ func TestWaypoint(t *testing.T) {
 		"gateway.networking.k8s.io/gateway-name": "waypoint", "gateway.istio.io/managed": "istio.io-mesh-controller"}}.start(t, m.address)
 	p.listens(t, fmt.Sprintf("127.0.0.1:%d", port))
 
-	c, https := newClient(t), "X-Forwarded-Proto: https" // as the gateway says
+	c := newClient(t)
 	c.Transport = ca.tunnel(t, fmt.Sprintf("127.0.0.1:%d", port), "10.0.0.1:80")
-	const base = "http://shop.example"
-	r, err := c.do("POST", base+"/login", "user=42", https)
-	if err != nil || r.StatusCode != 200 || len(r.Cookies()) != 1 {
-		t.Fatalf("login: %v %v", err, r)
-	}
-	cookie := "Cookie: " + r.Cookies()[0].Name + "=" + r.Cookies()[0].Value // over http a jar keeps it to itself
-	if r := c.get(t, base+"/account", append(lies, https, cookie)...); r.subject() != "42" {
-		t.Errorf("logged in: %v", r)
-	}
-	if r := c.get(t, base+"/account", append(lies, https)...); r.StatusCode != 302 {
-		t.Errorf("without a session: %v", r)
-	}
-	if r := c.get(t, base+"/static/x", append(lies, https)...); r.app == nil || r.subject() != "" || r.app.Header.Get("x-session-reason") != "off" {
-		t.Errorf("forged: %v", r)
-	}
-	if err := m.Store().Delete(gvk.WasmPlugin, "curfew", "shop", nil); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the filter is gone", func() bool {
-		c.CloseIdleConnections()
-		r := c.get(t, base+"/static/x", append(lies, https)...)
-		return r.StatusCode == 403 || r.app.Header.Get("x-session-reason") != "off" && fail(t, r)
-	})
+	m.guards(t, c, "http://shop.example")
 }
 
 func nothing(t *testing.T, name string) *hcm.HttpFilter {
