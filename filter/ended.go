@@ -106,9 +106,9 @@ func (e *ended) keep(id cookie.ID, until int64) {
 // block makes a session that somebody ended worth nothing in this Envoy. Not one in which nobody logged in:
 // those cost nothing to make, and would push out the others.
 func (p *plugin) block(s *cookie.Session) {
-	until := p.config.CouldLive(s)
-	if s.AuthenticatedAt != 0 && !p.config.ReportOnly && until > p.world.Now() {
-		p.ends.add(s.ID, until)
+	if s.AuthenticatedAt != 0 && !p.config.ReportOnly {
+		// As long as any config could let it live: others share the ring, and later ones.
+		p.ends.add(s.ID, s.StartedAt+cookie.MaxOverride)
 	}
 }
 

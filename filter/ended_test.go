@@ -115,8 +115,6 @@ func TestNotEnded(t *testing.T) {
 		{"a new id", "", same, func(h *streamHost, line [2]string) { h.does(`{"rotate":true}`, line) }},
 		{"a trial run", `, "report_only": true`, same, func(h *streamHost, line [2]string) { h.ask(0, line, method, to("/logout")) }},
 		{"a trial run's end", `, "report_only": true`, same, func(h *streamHost, line [2]string) { h.does(`{"end":true}`, line) }},
-		{"one that is over, remembered or not", "", func(s *cookie.Session) { s.StartedAt -= 720 * 3600 },
-			func(h *streamHost, line [2]string) { h.ask(0, line, method, to("/logout")) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFleet(t, 1, tt.fields)
@@ -335,4 +333,17 @@ func TestEndedCopies(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A logout holds under every config of the Envoy, however long it lets sessions live.
+func TestEndedUnderTwoConfigs(t *testing.T) {
+	f := newFleet(t, 1, `, "timeouts": {"idle": "1h", "absolute": "1h"}, "remember": {"idle": "1h", "absolute": "1h"}`, `, "timeouts": {"idle": "8h", "absolute": "12h"}`)
+	h := f.workers[0]
+	line, _ := h.minted(same)
+	h.ask(0, line, method, to("/logout"))
+	at := h.seesAs(1, line)
+	f.pass(2 * 3600)
+	if later := h.seesAs(1, line); at != "revoked" || later != "revoked" {
+		t.Errorf("at once %s, after two hours %s", at, later)
+	}
 }

@@ -1,6 +1,8 @@
 package filter
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -73,7 +75,9 @@ func (p *plugin) listen() (ok bool) {
 	if f.config.Cluster == "" {
 		return true
 	}
-	f.key = "curfew.feed " + f.config.Cluster + " " + f.config.Authority + f.config.Path
+	// Of its secret, too, or a config with a wrong one would keep another with the right one from asking.
+	secret := sha256.Sum256([]byte(f.config.Token))
+	f.key = "curfew.feed " + hex.EncodeToString(secret[:8]) + " " + f.config.Cluster + " " + f.config.Authority + f.config.Path
 	f.since = p.world.Now()
 	if !f.age.define(&p.host, "feed_age_seconds") || !f.entries.define(&p.host, "feed_entries") || !f.failures.define(&p.host, "feed_failures") {
 		return false
@@ -91,8 +95,9 @@ func (p *plugin) poll() {
 	}
 	now := p.world.Now()
 	state, version := f.read()
+	// (Times to come were written before the clock was set back, or under a longer interval.)
+	state.at = min(state.at, now)
 	p.hear(state)
-	// (A time that is far off was written before the clock was set back, or under a longer interval.)
 	if now >= state.due || state.due > now+f.config.Interval {
 		state.due = now + f.config.Interval
 		if f.write(state, version) {
@@ -171,7 +176,7 @@ func (p *plugin) adopt(list *policy.Revocations, etag string, version int64) {
 // text is b without a copy, for somebody who keeps none of it.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// patience is how long an answer may take, in milliseconds: less than an interval, so that two never overlap.
+// patience is how long an answer may take, in milliseconds: less than an interval, so that two hardly overlap.
 func patience(interval int64) uint32 { return uint32(min(interval*1000-100, 5000)) }
 
 func (p *plugin) ask(now int64) {
@@ -198,7 +203,10 @@ func (p *plugin) answered(headers, size, _ int) {
 		return
 	}
 	status, etag := answerHeaders()
+	state, _ := p.feed.read()
 	switch {
+	case state.at > p.feed.asked && state.at <= p.world.Now():
+		p.hear(state) // another worker asked later, and was answered sooner
 	case status == "304" && p.feed.etag != "":
 		p.share(nil, "")
 	case status != "200":
@@ -270,7 +278,7 @@ func (p *plugin) refuse(why string) {
 	f := &p.feed
 	f.failures.pending++
 	state, _ := f.update(func(s *feedState) {
-		s.due = f.asked + min(f.config.Interval, 1<<min(s.failed, 12))
+		s.due = f.asked + min(f.config.Interval, 1<<min(max(s.failed, 0), 12))
 		s.failed++
 	})
 	if state.failed == 1 {

@@ -787,3 +787,78 @@ func (f *fleet) pages() (n uint32) {
 	}
 	return n
 }
+
+// Of two configs with one feed and different secrets, the one that is refused does not keep the other from asking.
+func TestFeedOfTwoSecrets(t *testing.T) {
+	f := newFleet(t, 1, feedWith(denyFeed+`, "secret": "the-old-secret-16"`), feedWith(denyFeed+`, "secret": "the-new-secret-16"`))
+	h := f.workers[0]
+	answered := 0
+	for range 100 {
+		for plugin := range h.plugins {
+			n := len(h.questions)
+			switch h.tick(plugin); {
+			case len(h.questions) == n:
+			case plugin == 0:
+				h.hearsAs(0, "", [2]string{":status", "401"})
+			default:
+				answered++
+				h.hearsAs(1, `{}`, good()...)
+			}
+		}
+		f.pass(1)
+	}
+	if line, _ := h.minted(same); answered == 0 || h.seesAs(1, line) != "ok" {
+		t.Errorf("%d answers; somebody there meets %s", answered, h.seesAs(1, line))
+	}
+}
+
+// An answer that comes after that to a later question is no news.
+func TestFeedOvertaken(t *testing.T) {
+	f := newFleet(t, 2, feedWith(`, "interval": "1s"`))
+	line, s := f.workers[0].minted(same)
+	f.workers[0].tick(0)
+	f.pass(1)
+	f.workers[1].tick(0)
+	f.workers[1].hears(`{"sessions":["`+idText(s.ID)+`"]}`, good()...)
+	f.workers[0].hears(`{}`, good()...)
+	f.workers[1].tick(0)
+	f.all("after the late answer", line, "revoked")
+}
+
+// A clock that is set back does not make an old answer a fresh one for good.
+func TestFeedClockBack(t *testing.T) {
+	f := newFleet(t, 1, feedWith(denyFeed))
+	h := f.workers[0]
+	h.tick(0)
+	h.hears(`{}`, good()...)
+	f.pass(-1800)
+	for range 900 {
+		n := len(h.questions)
+		if h.tick(0); len(h.questions) > n {
+			h.hears("", [2]string{":status", "500"})
+		}
+		f.pass(1)
+	}
+	if line, _ := h.minted(same); h.sees(line) != "feed_stale" {
+		t.Errorf("after 15 minutes of silence: %s", h.sees(line))
+	}
+}
+
+// Whatever stands in the shared data, a failed question traps nothing.
+func TestFeedOverNegatives(t *testing.T) {
+	f := newFleet(t, 1, feedWith(denyFeed))
+	f.asks().hears(`{}`, good()...)
+	written := 0
+	for key, v := range f.shared.data {
+		if len(v.text) == 32 {
+			f.shared.set(key, strings.Repeat("\xff", 32), 0)
+			written++
+		}
+	}
+	f.pass(20)
+	f.workers[0].tick(0)
+	f.workers[0].hears("", [2]string{":status", "500"})
+	if n := f.metric("feed_failures"); written != 1 || n > 1 {
+		t.Errorf("%d states, %d failures", written, n)
+	}
+}

@@ -345,7 +345,7 @@ func (c *Config) decideLogout(r *Request, methods []string, now int64) Decision 
 	d := Decision{Reason: LogoutRefused, Verdict: Refuse}
 	if contains(methods, r.Method) && !r.crossSite() && !r.prefetch() {
 		o := c.openSession(r, now)
-		d = Decision{Reason: LoggedOut, Verdict: Logout, Session: o.Session, Found: o.Found, Drop: true}
+		d = Decision{Reason: LoggedOut, Verdict: Logout, Session: o.Session, Key: o.Key, Found: o.Found, Drop: true}
 	}
 	if c.ReportOnly {
 		// The path may be a page, or a logout, of the app's own.

@@ -32,7 +32,7 @@ type Origin struct {
 // Keep notes for the response what matters of its request.
 func (c *Config) Keep(o *Origin, r *Request, d *Decision, now int64) {
 	*o = Origin{
-		Live: d.Live, Closed: !d.Live && (d.Found && !d.Drop && d.Reason != Revoked || d.Reason == Off || d.Reason == Preflight),
+		Live: d.Live, Closed: !d.Live && (d.Found && !d.Drop && !c.over(d, now) || d.Reason == Off || d.Reason == Preflight),
 		CanStart: d.CanStart, Insecure: r.Scheme != "https", HadTouch: len(r.Jar.Touches) > 0, HadRenewed: len(r.Jar.Renewed) > 0,
 		Drop: d.Drop, Reason: d.Reason, TouchAt: d.TouchAt, Renew: d.Renew, At: now, Seen: d.Seen, text: o.text[:0],
 	}
@@ -56,6 +56,11 @@ func (c *Config) Keep(o *Origin, r *Request, d *Decision, now int64) {
 			o.folder = strings.Clone(folder) // a longer one could not be kept
 		}
 	}
+}
+
+// over reports whether a session is that kept its cookies all the same: another may begin in its place.
+func (c *Config) over(d *Decision, now int64) bool {
+	return d.Reason == Revoked || d.Reason == IdleTimeout && now >= d.IdleAt && !c.ReportOnly
 }
 
 // Forget empties o for the next request.

@@ -108,11 +108,6 @@ func (l bySubject) Len() int           { return len(l) }
 func (l bySubject) Less(i, j int) bool { return l[i].Subject < l[j].Subject }
 func (l bySubject) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
 
-// CouldLive is until when a cookie of a session could be good, whatever one says of remembering (Unix seconds).
-func (c *Config) CouldLive(s *cookie.Session) int64 {
-	return s.StartedAt + limit(max(c.Timeouts.Absolute, c.Remember.Absolute), s.Absolute, 0)
-}
-
 // at is when the first of the times comes, or came, that ends the session, in Unix seconds; 0: none.
 func (v *Revocations) at(s *cookie.Session) int64 {
 	at := int64(0)

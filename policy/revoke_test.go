@@ -194,28 +194,6 @@ func TestRevocationsAreFound(t *testing.T) {
 	}
 }
 
-// A session that was ended stays so as long as any of its cookies could be good.
-func TestCouldLive(t *testing.T) {
-	for fields, want := range map[string]int64{
-		`"timeouts":{"absolute":"10h"}`:                                                                      720 * hour,
-		`"timeouts":{"absolute":"10h"},"remember":{"idle":"1h","absolute":"9h"}`:                             10 * hour,
-		`"rules":[{"path_prefix":"/","absolute":"1h"}],"remember":{"idle":"1h","absolute":"1h"}`:             12 * hour,
-		`"timeouts":{"idle":"1h","absolute":"1h"},"remember":{"idle":"2h","absolute":"2h"},"anonymous":true`: 2 * hour,
-	} {
-		c := policyOf(t, fields)
-		s := someone(epoch)
-		if got := c.CouldLive(&s); got != epoch+want {
-			t.Errorf("%s: %d s", fields, got-epoch)
-		}
-		for _, own := range []int64{60, 1000 * hour} {
-			s.Absolute = own
-			if got := c.CouldLive(&s); got != epoch+own {
-				t.Errorf("%s, of its own %d s: %d s", fields, own, got-epoch)
-			}
-		}
-	}
-}
-
 // serialised is an answer that says what r does.
 func serialised(t testing.TB, r *Revocations) string {
 	t.Helper()
@@ -642,5 +620,50 @@ func TestRevocationsAllocateNothing(t *testing.T) {
 	})
 	if !alive || got != 0 {
 		t.Errorf("alive %v, %v allocations", alive, got)
+	}
+}
+
+// A login takes the place of a session that nobody can judge, in a wrapped app, too.
+func TestStaleWrappedLogin(t *testing.T) {
+	c, heard := feedOf(t, staleConfig, `{}`, `"cookie":{"mode":"sealed"}`, `"wrap":["sid"]`)
+	asked := hearing(ask(c, Request{Method: "POST", Path: "/login"}, sessionLine(t, c, loggedIn(epoch))), heard)
+	d := c.Decide(asked, epoch+minute)
+	o := keep(c, asked, &d, epoch+minute)
+	reply := c.Respond(&o, &Response{Status: 302, Location: "/", SetCookies: []string{"sid=new; Path=/"}}, epoch+minute, counting())
+	if d.Reason != FeedStale || reply.Reason != Started {
+		t.Errorf("%v: %v %s", d.Reason, reply.Reason, reply.Fault)
+	}
+}
+
+// A logout counts under the key that its session was under, or the last logouts would hold up an old key's end.
+func TestLogoutKey(t *testing.T) {
+	c := policyOf(t, `"keys":[`+keyJSON("old", 0)+`,`+keyJSON("new", epoch-10)+`]`)
+	for _, path := range []string{"/logout", "/.session/logout", "/page"} {
+		d := c.Decide(ask(c, Request{Method: "POST", Path: path}, sessionLine(t, c, someone(epoch))), epoch)
+		if !d.Found || d.Key != 1 {
+			t.Errorf("%s: %v, key %d", path, d.Reason, d.Key)
+		}
+	}
+}
+
+// A session that is idle here and touched under a key that is not known here keeps its cookies, and stands in
+// nobody's way.
+func TestTouchedElsewhere(t *testing.T) {
+	other := policyOf(t, `"cookie":{"mode":"sealed"}`, `"keys":[`+keyJSON("b", 0)+`]`)
+	for field, response := range map[string]Response{
+		`"wrap":["sid"]`:   {Status: 302, Location: "/", SetCookies: []string{"sid=new; Path=/"}},
+		`"anonymous":true`: {Status: 200, Commands: []string{`{"set":{"a":1}}`}},
+	} {
+		c := policyOf(t, `"cookie":{"mode":"sealed"}`, field, `"rules":[{"path":"/maybe","session":"optional"}]`)
+		s, at := someone(epoch), epoch+3*hour
+		for _, r := range []Request{{Method: "POST", Path: "/login"}, {Path: "/maybe"}} {
+			asked := ask(c, r, sessionLine(t, c, s), touchLine(t, other, s.ID, at))
+			d := c.Decide(asked, at)
+			o := keep(c, asked, &d, at)
+			reply := c.Respond(&o, &response, at, counting())
+			if d.Reason != IdleTimeout || d.Drop || reply.Reason == BadCommand || len(reply.Cookies) == 0 {
+				t.Errorf("%s %s: %v, deletes %v; then %v %s", field, r.Path, d.Reason, d.Drop, reply.Reason, reply.Fault)
+			}
+		}
 	}
 }

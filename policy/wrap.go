@@ -38,7 +38,7 @@ func (c *Config) follow(s *cookie.Session, done Reason, o *Origin, r *Response, 
 		return done, ""
 	}
 	login := o.CanStart && r.Status < 400 && !c.refusesLogin(r)
-	if fault := c.mayFollow(o, r); fault != "" {
+	if fault := c.mayFollow(o, r, login); fault != "" {
 		if login {
 			done = Started // it must not look like one
 		}
@@ -72,10 +72,10 @@ func (c *Config) follow(s *cookie.Session, done Reason, o *Origin, r *Response, 
 	return done, ""
 }
 
-// mayFollow says why the app's cookies cannot be kept here.
-func (c *Config) mayFollow(o *Origin, r *Response) Fault {
+// mayFollow says why the app's cookies cannot be kept here. A login may always take the place of what is there.
+func (c *Config) mayFollow(o *Origin, r *Response, login bool) Fault {
 	switch {
-	case o.Closed:
+	case o.Closed && !login:
 		return FaultOff
 	case r.Age != "":
 		return FaultStored
