@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -118,40 +119,49 @@ func (l *linter) variables(p *plugin) {
 	given := p.environment()
 	where := map[kind]string{envoy: "vm_config.environment_variables.host_env_keys", istio: "vmConfig.env, with valueFrom: HOST", gateway: "env.hostKeys"}[p.kind]
 	for field, name := range secretsOf(p.config) {
+		v, is := given[name]
 		switch {
 		case !validEnv(name): // the parser has said so
-		case p.kind != bare && !slices.Contains(given, name):
+		case p.kind != bare && !is:
 			l.say(p, isError, field, name+": the filter does not get this environment variable; list it under "+where)
+		case is && !v.host && v.value == "":
+			l.say(p, isError, field, name+": the filter gets this environment variable empty; list it under "+where)
+		case is && !v.host:
+			l.say(p, isWarning, field, name+": this secret stands in the file, and who reads that can be anybody; give it to the proxy's environment, and list its name under "+where)
 		case !l.env:
 			l.say(p, isNote, field, "needs "+name+" in the environment of the proxy")
 		}
 	}
 }
 
-// environment is the names of the variables that the VM gets.
-func (p *plugin) environment() (names []string) {
+// variable is where the VM has one from: the proxy's own environment, or the file.
+type variable struct {
+	host  bool
+	value string
+}
+
+// environment is the variables that the VM gets, by name.
+func (p *plugin) environment() map[string]variable {
+	found := map[string]variable{}
+	hosts := get(get(p.node, "env"), "hostKeys") // Envoy Gateway's
 	switch p.kind {
 	case envoy:
 		env := get(p.vm(), "environment_variables", "environmentVariables")
-		for _, n := range items(get(env, "host_env_keys", "hostEnvKeys")) {
-			names = append(names, text(n))
-		}
+		hosts = get(env, "host_env_keys", "hostEnvKeys")
 		if pairs := get(env, "key_values", "keyValues"); pairs != nil {
-			for i := 0; i < len(pairs.Content); i += 2 {
-				names = append(names, pairs.Content[i].Value)
+			for i := 0; i+1 < len(pairs.Content); i += 2 {
+				found[pairs.Content[i].Value] = variable{value: text(resolve(pairs.Content[i+1]))}
 			}
 		}
 	case istio:
 		for _, n := range items(get(p.vm(), "env")) {
-			names = append(names, text(get(n, "name")))
-		}
-	case gateway:
-		for _, n := range items(get(get(p.node, "env"), "hostKeys")) {
-			names = append(names, text(n))
+			found[text(get(n, "name"))] = variable{text(get(n, "valueFrom", "value_from")) == "HOST", text(get(n, "value"))}
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	for _, n := range items(hosts) {
+		found[text(n)] = variable{host: true}
+	}
+	return found
 }
 
 // phase: Istio puts other filters in front of a plugin that names no phase, or a later one.
@@ -178,7 +188,7 @@ func (l *linter) vmID(p *plugin) {
 func (l *linter) vms() {
 	for i, p := range l.plugins {
 		for _, first := range l.plugins[:i] {
-			if id, shared := sharedVM(first, p); shared && !slices.Equal(first.environment(), p.environment()) {
+			if id, shared := sharedVM(first, p); shared && !maps.Equal(first.environment(), p.environment()) {
 				l.sayAt(p, isError, get(p.vm(), "vm_id", "vmId"), "vm_config.vm_id", fmt.Sprintf(
 					"%s: the plugin in %s, line %d, has it too, and other environment variables; on Envoy before mid-2026 both get those of the first: give each an id of its own, or the same variables", id, first.file, first.node.Line))
 			}
@@ -192,58 +202,6 @@ func sharedVM(a, b *plugin) (id string, shared bool) {
 	}
 	id = text(get(a.vm(), "vm_id", "vmId"))
 	return id, id != "" && id == text(get(b.vm(), "vm_id", "vmId")) && codeOf(a.vm()) == codeOf(b.vm())
-}
-
-// guard looks for what makes a request that Curfew did not see a 403. In Envoy's chain of filters the headers of
-// Curfew's own are removed before it and demanded behind it; elsewhere a policy demands them.
-func (l *linter) guard(p *plugin, env func(string) string) {
-	ours := []string{policy.ReasonHeader}
-	if c, err := policy.Parse(p.config, env); err == nil {
-		for _, h := range c.HeaderMap {
-			ours = append(ours, h.Name)
-		}
-	} else {
-		ours = append(ours, "x-session-subject", policy.CommandHeader)
-	}
-	if p.kind != envoy {
-		l.meshGuard(p, ours)
-		return
-	}
-	before, after, chained := p.neighbours()
-	if !chained {
-		return
-	}
-	demanded := namesIn(after, ".rbac.", ours)
-	if len(demanded) == 0 {
-		l.sayAt(p, isWarning, nil, "http_filters", "no guard follows: were the filter skipped, everybody would get in; add an RBAC filter behind it that demands one of its headers ("+
-			strings.Join(ours, ", ")+"), as in envoy.yaml")
-	}
-	for _, name := range demanded {
-		if !slices.Contains(namesIn(before, ".header_mutation.", ours), name) {
-			l.sayAt(p, isWarning, nil, "http_filters", name+": the guard behind the filter lets in whoever sends it, were the filter skipped; remove it from requests in a header_mutation filter before, as in envoy.yaml")
-		}
-	}
-}
-
-// meshGuard looks for a policy in any of the files.
-func (l *linter) meshGuard(p *plugin, ours []string) {
-	want := map[kind]string{istio: "AuthorizationPolicy", gateway: "SecurityPolicy"}[p.kind]
-	found := false
-	var all []*yaml.Node
-	for _, d := range l.documents {
-		all = append(append(all, d), items(get(d, "items"))...) // those of a List
-	}
-	for _, d := range all {
-		if text(get(d, "kind")) == want {
-			eachScalar(get(d, "spec"), func(n *yaml.Node) {
-				found = found || slices.ContainsFunc(ours, func(name string) bool { return strings.Contains(n.Value, name) })
-			})
-		}
-	}
-	if !found {
-		l.sayAt(p, isWarning, nil, "spec", "no "+want+" here demands a header of the filter's ("+strings.Join(ours, ", ")+"): were the filter skipped, everybody would get in; "+
-			"add one, as in deploy/, or name its file to lint as well")
-	}
 }
 
 // neighbours are the filters before and behind the plugin's in its chain, if it is in one.
@@ -261,21 +219,6 @@ func (p *plugin) neighbours() (before, after []*yaml.Node, chained bool) {
 		return list.Content[:max(at, 0)], list.Content[at+1:], true
 	}
 	return nil, nil, false
-}
-
-// namesIn are those of the names which stand in filters of a type.
-func namesIn(filters []*yaml.Node, filterType string, names []string) (found []string) {
-	for _, f := range filters {
-		if !strings.Contains(text(get(get(f, "typed_config", "typedConfig"), "@type")), filterType) {
-			continue
-		}
-		eachScalar(f, func(n *yaml.Node) {
-			if name := strings.ToLower(n.Value); slices.Contains(names, name) && !slices.Contains(found, name) {
-				found = append(found, name)
-			}
-		})
-	}
-	return found
 }
 
 // feed looks for the cluster of revoke.feed, where all clusters are in the file.

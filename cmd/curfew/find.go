@@ -46,8 +46,12 @@ func (k kind) String() string {
 	return [...]string{"the filter JSON", "Envoy", "Istio", "Envoy Gateway"}[k]
 }
 
+// byteOrderMark is what some editors put in front of UTF-8.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // findPlugins returns every filter config in a file, ours and others', and the YAML documents that it has.
 func findPlugins(file string, text []byte) ([]*plugin, []*yaml.Node, error) {
+	text = bytes.TrimPrefix(text, byteOrderMark)
 	documents, err := readDocuments(text)
 	f := &finder{file: file, source: string(text)}
 	for _, d := range documents {
@@ -352,6 +356,25 @@ func eachScalar(n *yaml.Node, do func(*yaml.Node)) {
 			do(n)
 		}
 		for _, child := range n.Content {
+			walk(child)
+		}
+	}
+	walk(n)
+}
+
+// eachField calls do with each field in and below n, once, as eachScalar does.
+func eachField(n *yaml.Node, do func(name string, value *yaml.Node)) {
+	seen := map[*yaml.Node]bool{}
+	var walk func(*yaml.Node)
+	walk = func(n *yaml.Node) {
+		if n = resolve(n); n == nil || seen[n] {
+			return
+		}
+		seen[n] = true
+		for i, child := range n.Content {
+			if n.Kind == yaml.MappingNode && i%2 == 1 {
+				do(n.Content[i-1].Value, resolve(child))
+			}
 			walk(child)
 		}
 	}

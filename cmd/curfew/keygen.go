@@ -26,7 +26,7 @@ var keygen = command{
 	examples: []example{
 		{"the first key", "curfew keygen -out curfew.env"},
 		{"the next one, which begins to sign at New Year", "curfew keygen -sign-from 2027-01-01T00:00:00Z -out next.env"},
-		{"a Secret for the cluster", "curfew keygen -kubernetes curfew-key > secret.yaml"},
+		{"a Secret for the cluster", "curfew keygen -kubernetes curfew -out secret.yaml"},
 	},
 	flags: func(set *flag.FlagSet) func(*terminal, []string) error {
 		k := &newKey{}

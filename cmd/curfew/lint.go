@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/base64"
@@ -24,6 +25,9 @@ var lint = command{
 		"as YAML of any number of documents or as JSON; without a FILE, standard input. It finds every Curfew config inside, asks the filter's own parser, and " +
 		"looks for what YAML makes of it and for what around it would weaken it.\n" +
 		"A plugin is taken for Curfew if its config has keys and login, or its name or image says curfew.\n" +
+		"Of the guard it reads what stands in the files: filters in one chain of Envoy's, an AuthorizationPolicy, EnvoyFilter or TrafficExtension in the plugin's namespace or istio-system, " +
+		"a SecurityPolicy or ClientTrafficPolicy; for a filter in a patch, or in an xDS resource of its own, it looks for none. It does not see whether selectors and targetRefs choose the same proxies, in which order Istio puts the filters, what routes override, " +
+		"what the `to` of an AuthorizationPolicy or the CEL of a SecurityPolicy leaves open, or what Lua does with a name; and an RBAC filter's matcher, condition or action DENY is no guard to it.\n" +
 		"Each finding is a line: file, line, column, how bad it is, the field, what is wrong and what to do. The exit status is 1 where there is an error; warnings and notes leave it 0.",
 	examples: []example{
 		{"what is wrong, by line, and what the proxy will need", "curfew lint envoy.yaml"},
@@ -112,6 +116,9 @@ func (l *linter) file(name string, text []byte) {
 	if err != nil {
 		l.add(notYAML(shown, err))
 		return
+	}
+	if bytes.HasPrefix(text, byteOrderMark) {
+		l.add(finding{shown, place{1, 1}, isWarning, "", "begins with a byte order mark, which the filter's own parser refuses; save the file as UTF-8 without one"})
 	}
 	l.documents = append(l.documents, documents...)
 	for _, p := range plugins {

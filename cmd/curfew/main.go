@@ -19,7 +19,7 @@ type command struct {
 	args     string    // as usage shows them
 	does     string    // in one line, without a stop at its end
 	about    string    // what else there is to know, a paragraph a line
-	examples []example // run by the tests, in testdata/examples
+	examples []example // run by the tests, in a folder of their own
 	words    []string  // what its argument can be, for completion; none: a file
 	// flags adds the command's own to the set and returns what to do with the arguments that are left.
 	flags func(*flag.FlagSet) func(*terminal, []string) error

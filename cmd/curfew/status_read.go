@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,6 +36,9 @@ type proxy struct {
 	err    error // of the last reading
 }
 
+// userInfo is a URL's user and password, which no message shows; url.Redacted would want a URL that parses.
+var userInfo = regexp.MustCompile(`//.*@`)
+
 // newProxy takes a URL; without a path it means the admin port of an Envoy.
 func newProxy(text string) (*proxy, error) {
 	if !strings.Contains(text, "://") {
@@ -42,7 +46,7 @@ func newProxy(text string) (*proxy, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("%q is no http or https URL; give one such as http://127.0.0.1:9901", text)
+		return nil, fmt.Errorf("%q is no http or https URL; give one such as http://127.0.0.1:9901", userInfo.ReplaceAllString(text, "//xxxxx@"))
 	}
 	if strings.Trim(u.Path, "/") == "" && u.RawQuery == "" {
 		u, err = u.Parse(statsPath)
