@@ -11,6 +11,7 @@ import (
 	"istio.io/istio/pkg/config/crd"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"sigs.k8s.io/yaml"
@@ -55,6 +56,12 @@ func checkDocument(t *testing.T, istio *crd.Validator, document string) {
 			t.Error(err)
 		}
 		checkPatch(t, []byte(c.Data["deployment"]))
+		return
+	}
+	if u.GroupVersionKind() == networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy") {
+		if err := yaml.UnmarshalStrict([]byte(document), &networkingv1.NetworkPolicy{}); err != nil {
+			t.Error(err)
+		}
 		return
 	}
 	if err := istio.ValidateCustomResource(&u); err != nil {
