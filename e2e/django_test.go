@@ -88,18 +88,7 @@ var djangoServes = regexp.MustCompile(`Serving on http://(\S+)`)
 func (d *djangoApp) serve(t testing.TB, options ...string) {
 	t.Helper()
 	args := append([]string{"-m", "waitress", "--listen=127.0.0.1:0", "--trusted-proxy=127.0.0.1", "--trusted-proxy-headers=x-forwarded-proto"}, options...)
-	cmd, log := d.command(t, append(args, "mysite.wsgi:application")...), &logFile{}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("Django's log:\n%s", log)
-		}
-	})
+	log := background(t, "Django", d.command(t, append(args, "mysite.wsgi:application")...))
 	eventually(t, "Django serves", func() bool {
 		found := djangoServes.FindStringSubmatch(log.String())
 		if found != nil {

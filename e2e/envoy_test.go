@@ -202,6 +202,25 @@ func (e *envoy) stop() {
 	}
 }
 
+// background runs another server until the test ends, and keeps what it prints.
+func background(t testing.TB, name string, cmd *exec.Cmd) *logFile {
+	t.Helper()
+	log := &logFile{}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s's log:\n%s", name, log)
+		}
+	})
+	return log
+}
+
 // findListeners asks the admin port where the listeners are.
 func (e *envoy) findListeners() bool {
 	var list struct {

@@ -202,20 +202,7 @@ func TestFeed(t *testing.T) {
 	everywhere(one, "everybody")
 	alive(login("42"), "a login after it")
 
-	app.mu.Lock()
-	defer app.mu.Unlock()
-	unchanged := 0
-	for _, h := range app.asked {
-		if h.Get("authorization") != "Bearer sixteen-letters!" || h.Get("host-asked") != "feed.internal" || h.Get("accept") != "application/json" {
-			t.Fatalf("asked with %v", h)
-		}
-		if h.Get("if-none-match") != "" {
-			unchanged++
-		}
-	}
-	if unchanged < len(app.asked)/2 {
-		t.Errorf("%d of %d questions have an ETag", unchanged, len(app.asked))
-	}
+	app.wasAsked(t, "Bearer sixteen-letters!", "feed.internal")
 	for _, e := range envoys {
 		if n := e.counter("feed_failures"); n != 0 {
 			t.Errorf("%d failures", n)
@@ -224,6 +211,25 @@ func TestFeed(t *testing.T) {
 			t.Error("the secret is in Envoy's log or config dump")
 		}
 		e.noTrap(t)
+	}
+}
+
+// wasAsked fails unless all questions came as they should, most of them with an ETag.
+func (a *feedApp) wasAsked(t *testing.T, authorization, host string) {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	unchanged := 0
+	for _, h := range a.asked {
+		if h.Get("authorization") != authorization || h.Get("host-asked") != host || h.Get("accept") != "application/json" {
+			t.Fatalf("asked with %v", h)
+		}
+		if h.Get("if-none-match") != "" {
+			unchanged++
+		}
+	}
+	if unchanged < len(a.asked)/2 {
+		t.Errorf("%d of %d questions have an ETag", unchanged, len(a.asked))
 	}
 }
 

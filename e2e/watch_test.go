@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -94,21 +93,8 @@ func startPrometheus(t *testing.T, target string) *prometheus {
 			"static_configs": []any{object{"targets": []string{target}}}}},
 	})
 	p := &prometheus{t: t, url: "http://" + freeAddress(t)}
-	log := &logFile{}
-	cmd := exec.Command(tool(t, "CURFEW_PROMETHEUS"), "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+strings.TrimPrefix(p.url, "http://"), "--log.level=warn")
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("Prometheus' log:\n%s", log)
-		}
-	})
+	background(t, "Prometheus", exec.Command(tool(t, "CURFEW_PROMETHEUS"), "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+strings.TrimPrefix(p.url, "http://"), "--log.level=warn"))
 	eventually(t, "Prometheus is ready", func() bool {
 		res, err := http.Get(p.url + "/-/ready")
 		if err != nil {

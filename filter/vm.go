@@ -17,9 +17,7 @@ type World struct {
 
 // New returns the VM context to register with proxywasm.SetVMContext. The zero World is the real
 // one: the host's clock and randomness, and the VM's environment.
-func New(w World) types.VMContext {
-	return &vm{world: w}
-}
+func New(w World) types.VMContext { return &vm{world: w} }
 
 type vm struct {
 	types.DefaultVMContext
